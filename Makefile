@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+# Chat-as-a-Service, for GNU make.
+#   make                      both programs, optimised, in build/
+#   make SAN=address,undefined BUILD=build/san test
+#   make install PREFIX=/usr DESTDIR=/some/folder
+#
+# Variables: BUILD, SAN, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR=1, V=1 (show the commands).
+
+BUILD  ?= build
+SAN    ?=
+PREFIX ?= /usr/local
+WERROR ?=
+CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
+PKG_CONFIG ?= pkg-config
+
+PACKAGES   := libevent_core libevent_extra hiredis json-c sqlite3
+
+# The headers of libraries count as the system's: they give no warnings.
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
+LIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual \
+    -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings \
+    -Wpointer-arith -Wnull-dereference -Wvla -Wimplicit-fallthrough -Wno-format-zero-length \
+    $(if $(WERROR),-Werror)
+HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer \
+    $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS)
+COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
+LINK      := $(CC) -pie -Wl,-z,relro,-z,now $(HARDENING) $(CFLAGS) $(LDFLAGS)
+
+SCRIPTS   := $(wildcard common/*.lua)
+WEB       := $(wildcard gateway/web/*.*)
+SOURCES   := $(wildcard common/*.c gateway/*.c persister/*.c)
+UNITS     := $(wildcard tests/unit/*/test_*.c)
+HEADERS   := $(wildcard common/*.h gateway/*.h persister/*.h)
+FORMATTED := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*.h tests/unit/*/*.[ch])
+PROGRAMS  := $(BUILD)/chat-gateway $(BUILD)/chat-persister
+UNIT_BINS := $(UNITS:%.c=$(BUILD)/%)
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
+COMMON_OBJECTS    := $(call objects,common) $(SCRIPTS:common/%=$(BUILD)/gen/%.o)
+GATEWAY_OBJECTS   := $(call objects,gateway) $(WEB:gateway/web/%=$(BUILD)/gen/web/%.o)
+PERSISTER_OBJECTS := $(call objects,persister)
+
+MAKEFLAGS += --no-builtin-rules
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+.SECONDARY:
+.PHONY: all unit-programs unit test format check-format lint install uninstall clean FORCE
+
+all: $(PROGRAMS)
+
+# Changes when the compiler or a flag does, and everything is built anew.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMPILE) $(LINK) $(LIBS)' | cmp -s - $@ || echo '$(COMPILE) $(LINK) $(LIBS)' >$@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
+	$(Q)$(COMPILE) -c -o $@ $<
+
+# A file as a C array: $(call embed,symbol) makes `const char symbol[]`, with a NUL behind it that
+# `const size_t symbol_len` does not count.
+define embed
+	@mkdir -p $(@D)
+	$(call say,EMBED,$<)
+	$(Q){ echo '#include <stddef.h>'; \
+	  echo 'extern const char $(1)[]; extern const size_t $(1)_len;'; \
+	  echo 'const char $(1)[] = {'; \
+	  od -An -v -tx1 $< | sed "s/ *\([0-9a-f][0-9a-f]\)/'\\\\x\1',/g"; \
+	  echo '0}; const size_t $(1)_len = sizeof $(1) - 1;'; } >$@
+endef
+
+$(BUILD)/gen/%.lua.c: common/%.lua
+	$(call embed,script_$*)
+
+$(BUILD)/gen/web/%.c: gateway/web/%
+	$(call embed,web_$(subst -,_,$(subst .,_,$*)))
+
+$(BUILD)/common.a: $(COMMON_OBJECTS)
+$(BUILD)/gateway.a: $(GATEWAY_OBJECTS)
+$(BUILD)/persister.a: $(PERSISTER_OBJECTS)
+$(BUILD)/%.a:
+	@mkdir -p $(@D) && rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(BUILD)/chat-%: $(BUILD)/%/main.o $(BUILD)/%.a $(BUILD)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+# tests/unit/<area>/test_*.c is a program over <area>.a and common.a.
+$(UNIT_BINS): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/$$(*D).a $(BUILD)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS) $(shell $(PKG_CONFIG) --libs cmocka)
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(UNITS))
+
+unit-programs: $(UNIT_BINS)
+
+unit: unit-programs
+	tests/run $(BUILD) --unit
+test: all unit-programs
+	tests/run $(BUILD)
+
+format:
+	clang-format -i $(FORMATTED)
+
+check-format:
+	clang-format --dry-run -Werror $(FORMATTED)
+
+# One stamp per source, so that make -j lints in parallel and only what changed.
+$(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)
+	@out=$$(clang-tidy --quiet $< -- $(DIALECT) 2>&1) || { printf '%s\n' "$$out"; exit 1; }
+	@touch $@
+
+lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
+	    --suppressions-list=.cppcheck-suppressions --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
+	shellcheck dev tests/run .ci/run
+
+compile_commands.json: $(SOURCES) $(UNITS) Makefile
+	@{ sep='['; for file in $(SOURCES) $(UNITS); do \
+	  printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$file" \
+	    "$(COMPILE) -c $$file"; sep=','; done; printf '\n]\n'; } >$@
+
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/chat-as-a-service
+
+install: all
+	install -d '$(BINDIR)' '$(DOCDIR)'
+	install -m 755 $(PROGRAMS) '$(BINDIR)'
+	install -m 644 LICENSE $(wildcard *.md docs/*.md) '$(DOCDIR)'
+
+uninstall:
+	rm -f $(PROGRAMS:$(BUILD)/%='$(BINDIR)/%')
+	rm -rf '$(DOCDIR)'
+
+clean:
+	rm -rf $(BUILD) compile_commands.json

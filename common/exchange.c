@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests under way and their answers. They queue at their connection in the order they came:
+ *
+ *      first                                last
+ *      | waiting | answered | answered | waiting |
+ *                 out ──┐     out ──┐
+ *      conn.out  ◄──────┴───────────┴── when all before them are answered
+ *
+ * The answer of the first is composed right behind the bytes to be sent, so who answers at once
+ * costs no further copy; the answer of another is kept until its turn has come. An exchange
+ * outlives its connection until it is answered: whoever holds it never holds a dead pointer.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/server_internal.h"
+
+enum {
+    HEAD_BYTES_GUESS = 256, /* of an answer's head without its further headers */
+};
+
+struct exchange *exchange_new(struct conn *c, const struct http_request *req, bool keep_alive)
+{
+    struct server *s = c->server;
+    struct exchange *x = mem_zalloc(sizeof *x);
+    x->conn = c;
+    x->keep_alive = keep_alive && !s->draining;
+    if (req) {
+        x->head = req->method == HTTP_HEAD;
+        x->http_1_0 = req->http_1_0;
+        if (s->ops->headers)
+            s->ops->headers(s->ctx, req, &x->headers);
+    }
+    *c->last = x;
+    c->last = &x->next;
+    c->exchanges++;
+    if (!x->keep_alive)
+        c->state = CONN_LAST;
+    return x;
+}
+
+static void exchange_free(struct exchange *x)
+{
+    buf_free(&x->headers);
+    buf_free(&x->out);
+    free(x);
+}
+
+/* All requests of the connection lose it; the answered ones are freed. */
+void exchanges_drop(struct conn *c)
+{
+    for (struct exchange *x = c->first, *next; x; x = next) {
+        next = x->next;
+        x->conn = NULL;
+        if (x->answered)
+            exchange_free(x);
+    }
+    c->first = NULL;
+    c->last = &c->first;
+    c->exchanges = 0;
+    c->queued = 0;
+}
+
+static void exchange_unlink_first(struct conn *c)
+{
+    c->first = c->first->next;
+    c->exchanges--;
+    if (!c->first)
+        c->last = &c->first;
+}
+
+/* Moves the answers whose turn has come to the bytes to be sent. */
+static void exchanges_advance(struct conn *c)
+{
+    for (struct exchange *x; (x = c->first) && x->answered;) {
+        exchange_unlink_first(c);
+        c->queued -= buf_len(x->out);
+        if (!c->out) {
+            c->out = x->out;
+            x->out = NULL;
+        }
+        buf_add_str(&c->out, buf_str(x->out)); /* none, if it was composed there */
+        if (x->last)
+            exchanges_drop(c);
+        exchange_free(x);
+    }
+}
+
+/* ---- composing ---- */
+
+static void add_date(struct server *s, struct buf **out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (s->date_s != now.tv_sec) {
+        struct tm tm;
+        s->date_s = now.tv_sec;
+        strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n",
+                 gmtime_r(&s->date_s, &tm));
+    }
+    buf_add_str(out, str_of(s->date));
+}
+
+static void compose(struct exchange *x, const struct response *r, struct buf **out)
+{
+    bool bodiless = r->status == 204 || r->status == 304;
+    bool sent = !bodiless && !x->head;
+    buf_reserve(out,
+                HEAD_BYTES_GUESS + buf_len(x->headers) + r->headers.len + (sent ? r->body.len : 0));
+    buf_add_str(out, STR("HTTP/1.1 "));
+    buf_add_u64(out, (uint64_t)r->status);
+    buf_add_char(out, ' ');
+    buf_add_str(out, str_of(http_status_words(r->status)));
+    if (r->content_type) {
+        buf_add_str(out, STR("\r\nContent-Type: "));
+        buf_add_str(out, str_of(r->content_type));
+    }
+    if (!bodiless) {
+        buf_add_str(out, STR("\r\nContent-Length: "));
+        buf_add_u64(out, r->body.len);
+    }
+    buf_add_str(out, STR("\r\n"));
+    add_date(x->conn->server, out);
+    if (x->last)
+        buf_add_str(out, STR("Connection: close\r\n"));
+    else if (x->http_1_0)
+        buf_add_str(out, STR("Connection: keep-alive\r\n"));
+    buf_add_str(out, buf_str(x->headers));
+    buf_add_str(out, r->headers);
+    buf_add_str(out, STR("\r\n"));
+    if (sent)
+        buf_add_str(out, r->body);
+}
+
+/* ---- what handlers call ---- */
+
+void exchange_respond(struct exchange *x, const struct response *r)
+{
+    struct conn *c = x->conn;
+    assert(!x->answered && r->status >= 200 && r->status <= 599);
+    if (!c) {
+        exchange_free(x);
+        return;
+    }
+    x->answered = true;
+    x->last = r->close || !x->keep_alive || (c->server->draining && !x->next);
+    if (x->last)
+        c->state = CONN_LAST;
+    if (x == c->first) {
+        compose(x, r, &c->out);
+        exchanges_advance(c);
+    } else {
+        compose(x, r, &x->out);
+        c->queued += buf_len(x->out);
+    }
+    if (c->server->handling == c) /* its parser goes on by itself */
+        return;
+    if (c->blocked)
+        conn_owe(c);
+    conn_settle(c);
+}
+
+void exchange_fail(struct exchange *x, int status, const char *words)
+{
+    struct buf *body = NULL;
+    buf_add_str(&body, STR("{\"detail\":"));
+    json_add_string(&body, str_of(words));
+    buf_add_char(&body, '}');
+    exchange_respond(x, &(struct response){.status = status,
+                                           .content_type = "application/json",
+                                           .body = buf_str(body)});
+    buf_free(&body);
+}
+
+bool exchange_gone(const struct exchange *x)
+{
+    return !x->conn;
+}
+
+const char *exchange_peer(const struct exchange *x)
+{
+    static char text[INET6_ADDRSTRLEN];
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    const char *mapped = "::ffff:";
+    const void *in = NULL;
+    if (!x->conn ||
+        getpeername(event_get_fd(&x->conn->readable), (struct sockaddr *)&address, &size))
+        return "";
+    if (address.ss_family == AF_INET)
+        in = &((struct sockaddr_in *)&address)->sin_addr;
+    else if (address.ss_family == AF_INET6)
+        in = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    if (!in || !inet_ntop(address.ss_family, in, text, sizeof text))
+        return "";
+    bool is_mapped = strncmp(text, mapped, strlen(mapped)) == 0 && strchr(text, '.');
+    return is_mapped ? text + strlen(mapped) : text;
+}
+
+int exchange_take(struct exchange *x, struct buf **in, struct buf **out)
+{
+    struct conn *c = x->conn;
+    *in = NULL;
+    *out = NULL;
+    if (!c) {
+        exchange_free(x);
+        return -1;
+    }
+    struct server *s = c->server;
+    assert(s->handling == c && c->first == x && !x->next && !x->answered);
+    int fd = event_get_fd(&c->readable);
+    buf_add(in, s->input->p, s->input->len);
+    *out = c->out;
+    c->out = NULL;
+    exchange_unlink_first(c);
+    exchange_free(x);
+    conn_doom(c);
+    conn_give_away(c);
+    return fd;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chunked bodies (RFC 9112 section 7.1), one byte after the other except for the data, which is
+ * moved in one piece. Any cut of the input is possible: all that is known stands in the state.
+ *
+ *    1a ;name=value CRLF  data CRLF  0 CRLF  Name: value CRLF  CRLF
+ *    size extension       data       last    trailer           end
+ *
+ * Refused: a size without digits, with a sign, a prefix, white space or more than 64 bits; a line
+ * end that is not CR LF; control characters; lines beyond HTTP_CHUNK_LINE_BYTES_MAX; trailers
+ * beyond HTTP_HEAD_BYTES_MAX. Extensions and trailers are checked and dropped.
+ */
+#include "common/http.h"
+
+enum state {
+    SIZE_FIRST, /* the first digit must come */
+    SIZE,
+    EXTENSION,
+    SIZE_LF,
+    DATA,
+    DATA_CR,
+    DATA_LF,
+    TRAILER_START, /* a trailer's name, or the CR of the end */
+    TRAILER_NAME,
+    TRAILER_VALUE,
+    TRAILER_LF,
+    END_LF,
+    DONE,
+    BAD,
+};
+
+static bool is_token(char c)
+{
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return letter || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static bool is_control(char c)
+{
+    return ((unsigned char)c < 32 && c != '\t') || c == 127;
+}
+
+/* Another byte of a size line or a trailer line; false when it is one too many. */
+static bool line_grows(struct http_chunks *c)
+{
+    if (c->state >= TRAILER_START && ++c->trailer > HTTP_HEAD_BYTES_MAX)
+        return false;
+    return ++c->line <= HTTP_CHUNK_LINE_BYTES_MAX;
+}
+
+static enum state after_size(struct http_chunks *c, char ch)
+{
+    int digit = http_hex_digit(ch);
+    if (digit >= 0) {
+        if (c->left >> 60)
+            return BAD;
+        c->left = c->left << 4 | (unsigned)digit;
+        return SIZE;
+    }
+    if (c->state == SIZE_FIRST)
+        return BAD;
+    return ch == ';' ? EXTENSION : ch == '\r' ? SIZE_LF : BAD;
+}
+
+/* The state after one byte that is not data. */
+static enum state after(struct http_chunks *c, char ch)
+{
+    switch ((enum state)c->state) {
+    case SIZE_FIRST:
+    case SIZE:
+        return after_size(c, ch);
+    case EXTENSION:
+        return ch == '\r' ? SIZE_LF : is_control(ch) ? BAD : EXTENSION;
+    case SIZE_LF:
+        return ch != '\n' ? BAD : c->left ? DATA : TRAILER_START;
+    case DATA_CR:
+        return ch == '\r' ? DATA_LF : BAD;
+    case DATA_LF:
+        return ch == '\n' ? SIZE_FIRST : BAD;
+    case TRAILER_START:
+        return ch == '\r' ? END_LF : is_token(ch) ? TRAILER_NAME : BAD;
+    case TRAILER_NAME:
+        return ch == ':' ? TRAILER_VALUE : is_token(ch) ? TRAILER_NAME : BAD;
+    case TRAILER_VALUE:
+        return ch == '\r' ? TRAILER_LF : is_control(ch) ? BAD : TRAILER_VALUE;
+    case TRAILER_LF:
+        return ch == '\n' ? TRAILER_START : BAD;
+    case END_LF:
+        return ch == '\n' ? DONE : BAD;
+    case DATA:
+    case DONE:
+    case BAD:
+        break;
+    }
+    return BAD;
+}
+
+/* Moves chunk data down to its place and returns how much. */
+static size_t take_data(struct http_chunks *c, char *to, const char *from, size_t len)
+{
+    size_t n = c->left < len ? (size_t)c->left : len;
+    memmove(to, from, n);
+    c->left -= n;
+    if (!c->left)
+        c->state = DATA_CR;
+    return n;
+}
+
+enum http_chunk_result http_chunks_feed(struct http_chunks *c, char *in, size_t len, size_t *used,
+                                        size_t *out, const char **reason)
+{
+    size_t i = 0;
+    *out = 0;
+    while (i < len && c->state != DONE && c->state != BAD) {
+        if (c->state == DATA) {
+            size_t n = take_data(c, in + *out, in + i, len - i);
+            *out += n;
+            i += n;
+            continue;
+        }
+        bool fits = line_grows(c);
+        c->state = (int)(fits ? after(c, in[i++]) : BAD);
+        if (c->state == DATA || c->state == SIZE_FIRST || c->state == TRAILER_START)
+            c->line = 0;
+    }
+    *used = i;
+    if (c->state == DONE)
+        return HTTP_CHUNK_DONE;
+    if (c->state != BAD)
+        return HTTP_CHUNK_MORE;
+    *reason = c->line > HTTP_CHUNK_LINE_BYTES_MAX || c->trailer > HTTP_HEAD_BYTES_MAX
+                  ? "Chunk line too long"
+                  : "Malformed chunk";
+    return HTTP_CHUNK_BAD;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every bound and every deadline of both programs, by name, in one place. What an operator may
+ * change is in the configuration (gateway/settings.h, persister/settings.h); these are the rest,
+ * and docs/PROTOCOL.md tells those that a client can meet.
+ */
+#ifndef COMMON_LIMITS_H
+#define COMMON_LIMITS_H
+
+enum {
+    /* Messages */
+    USERNAME_CHARS_MAX = 64,
+    CONTENT_CHARS_MAX = 4096,      /* the default of CONTENT_MAX */
+    CONTENT_CHARS_CEILING = 16384, /* what CONTENT_MAX may be set to */
+    ROOM_BYTES_MAX = 64,
+    NONCE_CHARS_MAX = 128,           /* of a frame's nonce */
+    IDEMPOTENCY_KEY_BYTES_MAX = 255, /* of the header's value */
+    JSON_DEPTH_MAX = 8,              /* of what a client sends */
+    JSON_KEYS_MAX = 64,              /* of an object at the top level */
+    ERROR_INPUT_BYTES_MAX = 256,     /* of a client's value echoed in a 422 */
+
+    /* The program's own log */
+    LOG_LINE_BYTES_MAX = 4096,
+    LOG_FIELDS_MAX = 32, /* of one log_event */
+
+    /* History */
+    PAGE_LIMIT_DEFAULT = 50,
+    PAGE_LIMIT_MAX = 1000,
+    JOIN_HISTORY_DEFAULT = 20,
+
+    /* HTTP/1.1 */
+    HTTP_HEAD_BYTES_MAX = 16384,     /* request line and headers: 431, or 414 for the line */
+    HTTP_TARGET_BYTES_MAX = 4096,    /* 414 */
+    HTTP_HEADERS_MAX = 64,           /* 431 */
+    HTTP_BODY_BYTES_MAX = 262144,    /* 413; a content of 16,384 characters, all escaped, fits */
+    HTTP_CHUNK_LINE_BYTES_MAX = 256, /* size line or trailer line of a chunked body */
+    HTTP_PIPELINE_MAX = 64,          /* unanswered requests of one connection; then not read */
+    HTTP_OUT_BYTES_MAX = 1048576,    /* unsent answers of one connection; then not read */
+    HTTP_HEAD_MS = 10000,            /* total, from its first byte */
+    HTTP_BODY_MS = 30000,            /* total, from the end of the head */
+    HTTP_IDLE_MS = 75000,            /* between two requests */
+    HTTP_WRITE_MS = 30000,           /* without progress while answers wait */
+    HTTP_LINGER_MS = 2000,           /* after the last answer, until the peer has closed */
+
+    /* WebSocket */
+    WS_MESSAGE_BYTES_MAX = 262144, /* of one message, all fragments together: close 1009 */
+    WS_CONTROL_BYTES_MAX = 125,    /* RFC 6455 section 5.5 */
+    WS_PING_MS = 25000,
+    WS_PONG_MS = 10000, /* without any byte after a ping: closed */
+    WS_CLOSE_MS = 5000, /* for the closing handshake and the last bytes */
+
+    /* The loop */
+    BATCH_JOBS = 64,     /* writes of one batch */
+    TURN_WRITE_US = 500, /* of writing, then events are served */
+    TURN_REAPS = 64,     /* objects freed in one turn */
+    TURN_ACCEPTS = 32,   /* of one readiness event */
+    READ_BYTES = 131072, /* of one read */
+    LISTEN_BACKLOG = 4096,
+    NOTSENT_LOWAT_BYTES = 65536, /* what the kernel may hoard for a slow client */
+
+    /* The log in Redis */
+    PUBLISH_BATCH_MAX = 256,       /* messages of one publish */
+    PUBLISH_BATCH_BYTES = 1 << 20, /* of their text */
+    PAGE_ENTRIES = 1000,           /* of one page */
+    FEED_BUFFER_MAX = 4096,        /* live messages held while pages are read; then dropped */
+    FEED_BUFFER_BYTES_MAX = 8 << 20,
+    BEAT_MS = 1000,          /* a heartbeat through Redis */
+    BEAT_LOST_MS = 3000,     /* without one: both connections are dropped */
+    SEALED_MS = 1500,        /* SEALED for longer: likewise */
+    REDIS_CONNECT_MS = 3000, /* resolve, connect and greet */
+    REDIS_REPLY_MS = 5000,   /* of one command; then the connection is dropped */
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 3000, /* doubled at each failure, with jitter */
+    PRODUCER_TTL_S = 86400,
+    IDEMPOTENCY_TTL_S = 86400, /* the default of IDEMPOTENCY_SECONDS */
+
+    /* Waits */
+    POST_MS = 5000,       /* of a message in the outbox: 503 or 504 */
+    POST_MAYBE_MS = 2000, /* longer, of a batch that may have run: then given up */
+    MIN_ID_MS = 2000,     /* of min_id: then 503 */
+    HISTORY_MS = 5000,    /* of a request to the persister */
+};
+
+#endif

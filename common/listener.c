@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The listening socket. What accepted sockets inherit (TCP_NODELAY, TCP_NOTSENT_LOWAT) is set here
+ * once instead of for each. With TCP_DEFER_ACCEPT a connection is accepted when its first bytes
+ * are there.
+ *
+ * Two ways to be full, and both still answer: beyond conns_max a connection is accepted, told 503
+ * and closed. Without free descriptors nothing can be accepted, and a level-triggered listener
+ * would spin: accepting pauses, and at each retry a spare descriptor lets some be told 503.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/server_internal.h"
+
+enum {
+    STARVED_MS = 200, /* a pause of accepting */
+};
+
+/* Tells a connection that there is no room. Its request is read first: closing a socket with
+ * unread bytes resets it, and the answer would be lost. */
+static void turn_away(int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                 "Content-Type: application/json\r\n"
+                                 "Content-Length: 33\r\n"
+                                 "Retry-After: 1\r\n"
+                                 "Connection: close\r\n"
+                                 "\r\n"
+                                 "{\"detail\":\"Too many connections\"}";
+    char dropped[4096];
+    while (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) == (ssize_t)sizeof dropped)
+        ;
+    send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+static int accept_one(struct server *s)
+{
+    return accept4(event_get_fd(&s->listening), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static int spare_open(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No descriptor is left. */
+static void listener_starve(struct server *s, int error)
+{
+    if (!s->starving)
+        log_warn("accepting paused", "reason=%s connections=%zu", strerror(error), s->nconns);
+    s->starving = true;
+    if (s->spare >= 0)
+        close(s->spare);
+    for (int i = 0, fd; i < TURN_ACCEPTS && (fd = accept_one(s)) >= 0; i++)
+        turn_away(fd);
+    s->spare = spare_open();
+    event_del(&s->listening);
+    event_add(&s->starved, &(struct timeval){.tv_usec = STARVED_MS * 1000L});
+}
+
+/* All that waited have been accepted. */
+static void listener_emptied(struct server *s)
+{
+    if (s->starving)
+        log_info("accepting resumed", "connections=%zu", s->nconns);
+    s->starving = false;
+}
+
+/* False: nothing more to accept for now. */
+static bool listener_accept(struct server *s)
+{
+    int fd = accept_one(s);
+    if (fd >= 0) {
+        if (s->nconns < s->conns_max)
+            conn_new(s, fd);
+        else
+            turn_away(fd);
+        return !s->draining;
+    }
+    switch (errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        listener_starve(s, errno);
+        return false;
+    case EAGAIN:
+        listener_emptied(s);
+        return false;
+    default: /* this one has gone before it was accepted */
+        return true;
+    }
+}
+
+static void listening_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    for (int i = 0; i < TURN_ACCEPTS; i++)
+        if (!listener_accept(arg))
+            return;
+}
+
+static void starved_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct server *s = arg;
+    event_add(&s->listening, NULL);
+}
+
+/* ---- opening ---- */
+
+static bool address_of(const struct server_config *config, struct sockaddr_storage *address,
+                       socklen_t *size)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)address;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, config->host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)config->port);
+        *size = sizeof *v4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, config->host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)config->port);
+        *size = sizeof *v6;
+        return true;
+    }
+    return false;
+}
+
+static void set_option(int fd, int level, int option, int value)
+{
+    setsockopt(fd, level, option, &value, sizeof value); /* each is only for speed or comfort */
+}
+
+static bool listen_at(int fd, const struct sockaddr_storage *address, socklen_t size)
+{
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES);
+    set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 1);
+    if (address->ss_family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    return bind(fd, (const struct sockaddr *)address, size) == 0 && listen(fd, LISTEN_BACKLOG) == 0;
+}
+
+static unsigned port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &size))
+        return 0;
+    if (address.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+}
+
+bool listener_open(struct server *s, const struct server_config *config, char *error, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    if (!address_of(config, &address, &address_size)) {
+        snprintf(error, size, "%s is not a numeric address", config->host);
+        return false;
+    }
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || !listen_at(fd, &address, address_size)) {
+        snprintf(error, size, "cannot listen on %s port %u: %s", config->host, config->port,
+                 strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    s->port = port_of(fd);
+    s->spare = spare_open();
+    event_assign(&s->listening, s->base, fd, EV_READ | EV_PERSIST, listening_cb, s);
+    event_assign(&s->starved, s->base, -1, 0, starved_cb, s);
+    event_add(&s->listening, NULL);
+    return true;
+}
+
+void listener_close(struct server *s)
+{
+    int fd = event_get_fd(&s->listening);
+    if (fd < 0)
+        return;
+    event_del(&s->listening);
+    event_del(&s->starved);
+    close(fd);
+    if (s->spare >= 0)
+        close(s->spare);
+    event_assign(&s->listening, s->base, -1, EV_READ, listening_cb, s);
+}

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+/* The HTTP parser alone: what it accepts, what it refuses, and that no cut of the input matters. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/http.h"
+
+#define HOST "Host: a.example\r\n"
+
+/* Finds the end and parses; the status of the refusal, 0 when accepted, -1 when not whole. */
+static int parse_bytes(struct http_request *req, const char *bytes, size_t len)
+{
+    struct http_refusal no = {0};
+    size_t scanned = 0, end = http_head_end(bytes, len, &scanned, &no);
+    if (!end)
+        return no.status ? no.status : -1;
+    return http_parse_head(req, bytes, end, &no) ? 0 : no.status;
+}
+
+static int parse(struct http_request *req, const char *text)
+{
+    return parse_bytes(req, text, strlen(text));
+}
+
+static void assert_str(struct str s, const char *expected)
+{
+    assert_int_equal(s.len, strlen(expected));
+    assert_memory_equal(s.p ? s.p : "", expected, s.len);
+}
+
+static void test_request(void **state)
+{
+    (void)state;
+    struct http_request req;
+    assert_int_equal(parse(&req, "POST /a/b%20c?x=1&y=2?z HTTP/1.1\r\n" HOST
+                                 "X-Empty:\r\nX-Pad: \t v w \t\r\ncontent-LENGTH: 007\r\n\r\n"),
+                     0);
+    assert_int_equal(req.method, HTTP_POST);
+    assert_str(req.method_name, "POST");
+    assert_str(req.target, "/a/b%20c?x=1&y=2?z");
+    assert_str(req.path, "/a/b%20c");
+    assert_str(req.query, "x=1&y=2?z");
+    assert_true(req.keep_alive && req.has_length && !req.chunked && !req.http_1_0);
+    assert_int_equal(req.length, 7);
+    assert_int_equal(req.nheaders, 4);
+    assert_str(http_header(&req, "x-empty"), "");
+    assert_str(http_header(&req, "x-pad"), "v w");
+    assert_null(http_header(&req, "x-none").p);
+}
+
+static void test_accepted(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "BREW /pot HTTP/1.1\r\n" HOST "\r\n",
+        "OPTIONS * HTTP/1.1\r\n" HOST "\r\n",
+        "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1:65535\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost:x\r\n\r\n",
+        "GET / HTTP/1.1\r\n" HOST "X: caf\xc3\xa9\tbar\r\n\r\n",
+        "GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\n" HOST "Content-Length: 9999999999999999999\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        struct http_request req;
+        int status = parse(&req, heads[i]);
+        if (status)
+            print_error("refused with %d: %s\n", status, heads[i]);
+        assert_int_equal(status, 0);
+    }
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *head;
+    } table[] = {
+        /* the request line */
+        {400, "GET /\r\n" HOST "\r\n"},
+        {400, "GET  / HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET /  HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET / HTTP/1.1 \r\n" HOST "\r\n"},
+        {400, " GET / HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET\t/ HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "G(T / HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET / http/1.1\r\n" HOST "\r\n"},
+        {400, "GET / HTTP/1.1x\r\n" HOST "\r\n"},
+        {400, "GET / HTTP/11\r\n" HOST "\r\n"},
+        {505, "GET / HTTP/2.0\r\n" HOST "\r\n"},
+        {505, "GET / HTTP/1.2\r\n" HOST "\r\n"},
+        {505, "GET / HTTP/0.9\r\n" HOST "\r\n"},
+        {505, "PRI * HTTP/2.0\r\n\r\n"},
+        /* the target */
+        {400, "GET * HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET a HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET /a#b HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET /a\"b HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET /a\x7f HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET /caf\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET http:///x HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET http://u@h/ HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET http://h:99999/ HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "GET ftp://h/ HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "CONNECT h:443 HTTP/1.1\r\n" HOST "\r\n"},
+        /* Host */
+        {400, "GET / HTTP/1.1\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST HOST "\r\n"},
+        {400, "GET / HTTP/1.0\r\n" HOST HOST "\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost:\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: a:b\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: :80\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n"},
+        {400, "GET / HTTP/1.0\r\nHost: a b\r\n\r\n"},
+        /* header lines */
+        {400, "GET / HTTP/1.1\r\n" HOST "X : v\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST ": v\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "novalue\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "X: v\r\n folded\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n X: v\r\n" HOST "\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "X: a\x01\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "X: a\x7f\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "X(: v\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "X: v\r\r\n\r\n"},
+        {400, "GET / HTTP/1.1\n" HOST "\r\n"},
+        {400, "GET / HTTP/1.1\r\n" HOST "\n"},
+        {400, "\nGET / HTTP/1.1\r\n" HOST "\r\n"},
+        {400, "\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n"},
+        /* framing */
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: +1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1 1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551616\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 00000000000000000001\r\n\r\n"},
+        {501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n"},
+        {501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n"},
+        {501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n"},
+        {501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;q=1\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n"},
+        {400, "POST / HTTP/1.1\r\n" HOST
+              "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
+        {400, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"},
+        {417, "POST / HTTP/1.1\r\n" HOST "Expect: miracles\r\nContent-Length: 1\r\n\r\n"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct http_request req;
+        int status = parse(&req, table[i].head);
+        if (status != table[i].status)
+            print_error("%d instead of %d: %s\n", status, table[i].status, table[i].head);
+        assert_int_equal(status, table[i].status);
+    }
+}
+
+static void test_nul(void **state)
+{
+    (void)state;
+    struct http_request req;
+    static const char in_value[] = "GET / HTTP/1.1\r\n" HOST "X: a\0b\r\n\r\n";
+    static const char unfinished[] = "GET /\0";
+    assert_int_equal(parse_bytes(&req, in_value, sizeof in_value - 1), 400);
+    assert_int_equal(parse_bytes(&req, unfinished, sizeof unfinished - 1), 400);
+}
+
+static void test_targets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *path, *query;
+    } table[] = {
+        {"/", "/", ""},
+        {"/?", "/", ""},
+        {"//x", "//x", ""},
+        {"http://h", "/", ""},
+        {"HTTP://h:80/p?q", "/p", "q"},
+        {"https://[::1]:1/p", "/p", ""},
+        {"http://h?q=1", "/", "q=1"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct http_request req;
+        char head[128];
+        snprintf(head, sizeof head, "GET %s HTTP/1.1\r\n" HOST "\r\n", table[i].target);
+        assert_int_equal(parse(&req, head), 0);
+        assert_str(req.path, table[i].path);
+        assert_str(req.query, table[i].query);
+    }
+}
+
+static void test_keep_alive_and_expect(void **state)
+{
+    (void)state;
+    struct http_request req;
+    assert_int_equal(parse(&req, "GET / HTTP/1.1\r\n" HOST "Connection: x, Close\r\n\r\n"), 0);
+    assert_false(req.keep_alive);
+    assert_int_equal(parse(&req, "GET / HTTP/1.0\r\n\r\n"), 0);
+    assert_false(req.keep_alive);
+    assert_int_equal(parse(&req, "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), 0);
+    assert_true(req.keep_alive);
+    assert_int_equal(
+        parse(&req, "POST / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n"),
+        0);
+    assert_true(req.expect_continue);
+    assert_int_equal(
+        parse(&req, "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"), 0);
+    assert_false(req.expect_continue);
+    assert_int_equal(parse(&req, "GET / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\n\r\n"), 0);
+    assert_false(req.expect_continue);
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    struct http_request req;
+    assert_int_equal(parse(&req, "GET / HTTP/1.1\r\n" HOST
+                                 "Connection: keep-alive ,\t Upgrade\r\nConnection: third\r\n\r\n"),
+                     0);
+    assert_true(http_header_has(&req, "connection", "UPGRADE"));
+    assert_true(http_header_has(&req, "connection", "keep-alive"));
+    assert_true(http_header_has(&req, "connection", "third"));
+    assert_false(http_header_has(&req, "connection", "up"));
+    assert_false(http_header_has(&req, "upgrade", "websocket"));
+    assert_int_equal(http_header_count(&req, "CONNECTION"), 2);
+    assert_true(str_eq_nocase(STR("aZ[@"), STR("Az[@")));
+    assert_false(str_eq_nocase(STR("@"), STR("`")));
+}
+
+/* The end is found at the same place however the bytes come, and never too early. */
+static void test_head_byte_by_byte(void **state)
+{
+    (void)state;
+    static const char head[] = "\r\nGET / HTTP/1.1\r\n" HOST "A: b\r\n\r\nBODY";
+    size_t scanned = 0, whole = sizeof head - 1 - 4;
+    for (size_t len = 1; len <= sizeof head - 1; len++) {
+        struct http_refusal no = {0};
+        size_t end = http_head_end(head, len, &scanned, &no);
+        assert_int_equal(no.status, 0);
+        assert_int_equal(end, len < whole ? 0 : whole);
+    }
+}
+
+static void test_too_long(void **state)
+{
+    (void)state;
+    struct http_request req;
+    size_t size = HTTP_HEAD_BYTES_MAX + 100;
+    char *big = malloc(size);
+    assert_non_null(big);
+    memset(big, 'a', size);
+    memcpy(big, "GET /", 5);
+    assert_int_equal(parse_bytes(&req, big, HTTP_HEAD_BYTES_MAX - 1), -1);
+    assert_int_equal(parse_bytes(&req, big, size), 414);
+    memcpy(big, "GET / HTTP/1.1\r\nX: ", 19);
+    assert_int_equal(parse_bytes(&req, big, size), 431);
+    memcpy(big, "GET / HTTP/1.1\r\n" HOST "X: ", 19 + strlen(HOST));
+    memcpy(big + HTTP_HEAD_BYTES_MAX - 4, "\r\n\r\n", 4);
+    assert_int_equal(parse_bytes(&req, big, size), 0);
+    memset(big, 'a', size);
+    memcpy(big + HTTP_HEAD_BYTES_MAX - 3, "\r\n\r\n", 4);
+    memcpy(big, "GET / HTTP/1.1\r\n" HOST "X: ", 19 + strlen(HOST));
+    assert_int_equal(parse_bytes(&req, big, size), 431);
+    free(big);
+
+    char target[HTTP_TARGET_BYTES_MAX + 100];
+    for (int extra = 0; extra <= 1; extra++) {
+        int n = snprintf(target, sizeof target, "GET /%0*d HTTP/1.1\r\n" HOST "\r\n",
+                         HTTP_TARGET_BYTES_MAX - 1 + extra, 0);
+        assert_int_equal(parse_bytes(&req, target, (size_t)n), extra ? 414 : 0);
+    }
+}
+
+static void test_many_headers(void **state)
+{
+    (void)state;
+    for (size_t n = HTTP_HEADERS_MAX - 1; n <= HTTP_HEADERS_MAX; n++) {
+        struct http_request req;
+        char head[1024] = "GET / HTTP/1.1\r\n" HOST;
+        for (size_t i = 0; i < n; i++)
+            strcat(head, "a:b\r\n");
+        strcat(head, "\r\n");
+        assert_int_equal(parse(&req, head), n < HTTP_HEADERS_MAX ? 0 : 431);
+    }
+}
+
+/* ---- chunks ---- */
+
+/* Feeds text in two or more pieces as the server does: each piece lies behind the payload. */
+static enum http_chunk_result feed(const char *text, const size_t *cuts, size_t ncuts, char *body,
+                                   size_t *body_len, size_t *taken)
+{
+    struct http_chunks c = {0};
+    enum http_chunk_result result = HTTP_CHUNK_MORE;
+    size_t from = 0, total = strlen(text);
+    *body_len = *taken = 0;
+    for (size_t i = 0; i <= ncuts && result == HTTP_CHUNK_MORE; i++) {
+        size_t to = i < ncuts ? cuts[i] : total, used, out;
+        const char *reason = NULL;
+        memcpy(body + *body_len, text + from, to - from);
+        result = http_chunks_feed(&c, body + *body_len, to - from, &used, &out, &reason);
+        assert_true(used <= to - from && out <= used);
+        assert_true(result != HTTP_CHUNK_MORE || used == to - from);
+        assert_true((result == HTTP_CHUNK_BAD) == (reason != NULL));
+        *body_len += out;
+        *taken += used;
+        from = to;
+    }
+    return result;
+}
+
+static void test_chunks_cut_everywhere(void **state)
+{
+    (void)state;
+    static const char text[] = "5\r\nhello\r\n00A;x=\"y\"\r\n, \r\nworld!\r\n"
+                               "0\r\nTrailer: v\r\nOther:\r\n\r\nNEXT";
+    size_t whole = sizeof text - 1 - 4;
+    char body[sizeof text];
+    size_t body_len, taken;
+    for (size_t a = 0; a <= whole; a++)
+        for (size_t b = a; b <= whole; b++) {
+            size_t cuts[] = {a, b};
+            assert_int_equal(feed(text, cuts, 2, body, &body_len, &taken), HTTP_CHUNK_DONE);
+            assert_int_equal(taken, whole);
+            assert_int_equal(body_len, 15);
+            assert_memory_equal(body, "hello, \r\nworld!", 15);
+        }
+}
+
+static void test_chunks_refused(void **state)
+{
+    (void)state;
+    static const char *const table[] = {
+        "\r\n",
+        " 5\r\nhello\r\n",
+        "5 \r\nhello\r\n",
+        "+5\r\nhello\r\n",
+        "-5\r\nhello\r\n",
+        "0x5\r\nhello\r\n",
+        "5\nhello\r\n",
+        "5\r\rhello",
+        "g\r\n",
+        ";x\r\n",
+        "5\r\nhello!\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5;x\ny\r\nhello\r\n",
+        "10000000000000000\r\n",
+        "0\r\n\rx",
+        "0\r\nBad Name: v\r\n\r\n",
+        "0\r\n: v\r\n\r\n",
+        "0\r\n folded\r\n\r\n",
+        "0\r\nA: \x01\r\n\r\n",
+        "0\r\nA: b\n\r\n",
+        "0\r\nA\r\n\r\n",
+    };
+    char body[64];
+    size_t body_len, taken;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        enum http_chunk_result whole = feed(table[i], NULL, 0, body, &body_len, &taken);
+        if (whole != HTTP_CHUNK_BAD)
+            print_error("accepted: %s\n", table[i]);
+        assert_int_equal(whole, HTTP_CHUNK_BAD);
+        for (size_t cut = 0; cut <= strlen(table[i]); cut++)
+            assert_int_equal(feed(table[i], &cut, 1, body, &body_len, &taken), HTTP_CHUNK_BAD);
+    }
+    assert_int_equal(feed("ffffffffffffffff\r\nx", NULL, 0, body, &body_len, &taken),
+                     HTTP_CHUNK_MORE);
+}
+
+static void test_chunks_bounded(void **state)
+{
+    (void)state;
+    static char text[HTTP_HEAD_BYTES_MAX * 2], body[sizeof text];
+    size_t body_len, taken;
+    snprintf(text, sizeof text, "1;%0*d", HTTP_CHUNK_LINE_BYTES_MAX - 3, 0);
+    assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_MORE);
+    strcat(text, "00");
+    assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_BAD);
+    strcpy(text, "0\r\n");
+    while (strlen(text) < HTTP_HEAD_BYTES_MAX + 100)
+        strcat(text, "Name: a value of a trailer that goes on for a while, but not too long\r\n");
+    assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_BAD);
+}
+
+/* ---- queries and paths ---- */
+
+static void test_query(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query, *name, *value; /* NULL: not there */
+        int result;
+    } table[] = {
+        {"limit=5", "limit", "5", 1},
+        {"limit=5&limit=6", "limit", "6", 1},
+        {"a=b&limit", "limit", "", 1},
+        {"limit=", "limit", "", 1},
+        {"&&limit=1&", "limit", "1", 1},
+        {"li%6dit=a%20b+c%2B", "limit", "a b c+", 1},
+        {"limit=a=b", "limit", "a=b", 1},
+        {"limits=5&imit=3", "limit", NULL, 0},
+        {"", "limit", NULL, 0},
+        {"Limit=5", "limit", NULL, 0},
+        {"limit=%", "limit", NULL, -1},
+        {"limit=%4", "limit", NULL, -1},
+        {"limit=%zz", "limit", NULL, -1},
+        {"limit=%zz&limit=1", "limit", "1", 1},
+        {"x=%zz&%zz=1&limit=1", "limit", "1", 1},
+        {"limit=%2541", "limit", "%41", 1},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char *value = NULL;
+        size_t len = 0;
+        assert_int_equal(http_query_get(str_of(table[i].query), table[i].name, &value, &len),
+                         table[i].result);
+        if (table[i].value) {
+            assert_string_equal(value, table[i].value);
+            assert_int_equal(len, strlen(table[i].value));
+        }
+        free(value);
+    }
+    char *value = NULL;
+    size_t len = 0;
+    assert_int_equal(http_query_get(STR("a=x%00y"), "a", &value, &len), 1);
+    assert_int_equal(len, 3);
+    assert_memory_equal(value, "x\0y", 4);
+    free(value);
+}
+
+static void test_path(void **state)
+{
+    (void)state;
+    char out[8];
+    size_t len;
+    assert_true(http_path_decode(STR("a%2Fb+%41"), out, sizeof out, &len));
+    assert_str((struct str){out, len}, "a/b+A");
+    assert_true(http_path_decode(STR("12345678"), out, sizeof out, &len));
+    assert_int_equal(len, 8);
+    assert_false(http_path_decode(STR("123456789"), out, sizeof out, &len));
+    assert_false(http_path_decode(STR("a%"), out, sizeof out, &len));
+    assert_false(http_path_decode(STR("a%g0"), out, sizeof out, &len));
+    assert_false(http_path_decode(STR("a%4"), out, sizeof out, &len));
+}
+
+static void test_status_words(void **state)
+{
+    (void)state;
+    assert_string_equal(http_status_words(201), "Created");
+    assert_string_equal(http_status_words(299), "Unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_keep_alive_and_expect),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_head_byte_by_byte),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_many_headers),
+        cmocka_unit_test(test_chunks_cut_everywhere),
+        cmocka_unit_test(test_chunks_refused),
+        cmocka_unit_test(test_chunks_bounded),
+        cmocka_unit_test(test_query),
+        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_status_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
