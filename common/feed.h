@@ -62,10 +62,11 @@ struct feed {
     void *io_ctx, *owner_ctx;
     bool pull; /* mode */
     enum feed_state state;
-    bool page_asked;        /* one is on its way */
-    bool page_wanted;       /* one more is needed after it */
-    bool released;          /* pull: the owner has done with the last page */
-    bool started;           /* push: an open log was seen, position and opening are its */
+    bool page_asked;  /* one is on its way */
+    bool page_wanted; /* one more is needed after it */
+    bool released;    /* pull: the owner has done with the last page */
+    bool started;     /* push: an open log was seen, position and opening are its */
+    bool reached;     /* this connection has served: LIVE was reached, or (pull) a heartbeat came */
     uint64_t position;      /* N: everything up to here was delivered */
     uint64_t opening;       /* of the log, as last seen open; 0: never */
     uint64_t lease;         /* as last seen */
