@@ -125,7 +125,7 @@ $(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 
 lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
-	    --suppressions-list=.cppcheck-suppressions --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
+	    --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
 	shellcheck dev tests/run .ci/run
 
 compile_commands.json: $(SOURCES) $(UNITS) Makefile

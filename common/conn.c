@@ -15,7 +15,9 @@
  * A head is taken apart again when its body is whole, because its strings point into bytes that
  * may have moved; that costs a microsecond for slow bodies and no memory for idle connections.
  *
- * Reading pauses while a whole request must wait for earlier ones (`blocked`). The event is then
+ * Reading pauses while a whole request must wait (`blocked`): for earlier ones to be answered, for
+ * answers to be sent, or for its turn. Each of these ends with bytes written, and whoever is
+ * visited for writing, or has written, parses on; so nothing else needs to wake it. The event is
  * not removed before it fires, since most clients send nothing while they wait.
  */
 #include <assert.h>
@@ -317,8 +319,6 @@ static void conn_parse(struct conn *c, struct input in)
     s->handling = NULL;
     s->input = NULL;
     c->blocked = c->state == CONN_OPEN && in.len && step != STEP_MORE;
-    if (c->blocked && step == STEP_ON)
-        conn_owe(c);
     conn_store(c, &in);
     conn_settle(c);
 }
@@ -401,11 +401,10 @@ void conn_sent(struct conn *c, ssize_t sent)
         conn_doom(c);
         return;
     }
-    if (sent > 0) {
+    if (sent > 0)
         buf_take(&c->out, (size_t)sent);
-        if (c->blocked)
-            conn_owe(c);
-    }
+    if (sent > 0 && c->blocked)
+        conn_owe(c);
     if (c->out) {
         conn_await_room(c);
         c->renew = sent > 0;

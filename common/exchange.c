@@ -159,11 +159,8 @@ void exchange_respond(struct exchange *x, const struct response *r)
         compose(x, r, &x->out);
         c->queued += buf_len(x->out);
     }
-    if (c->server->handling == c) /* its parser goes on by itself */
-        return;
-    if (c->blocked)
-        conn_owe(c);
-    conn_settle(c);
+    if (c->server->handling != c) /* else its parser goes on by itself */
+        conn_settle(c);
 }
 
 void exchange_fail(struct exchange *x, int status, const char *words)

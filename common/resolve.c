@@ -10,6 +10,7 @@
 #include <event2/dns.h>
 #include <event2/util.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 

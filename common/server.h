@@ -92,15 +92,15 @@ void exchange_fail(struct exchange *x, int status, const char *words);
 /* Has the client gone? An answer would be dropped. */
 bool exchange_gone(const struct exchange *x);
 
-/* The peer's address as text, for logs ("" when it has gone). */
+/* The peer's address as text, for logs ("" when it has gone); valid until the next call. */
 const char *exchange_peer(const struct exchange *x);
 
 /*
  * Takes the socket from the server, for a protocol of its own: the exchange is gone afterwards, and
  * the caller owns the descriptor (non-blocking, with no event on it). *in holds bytes that came
  * behind the request, *out unsent bytes of earlier answers that must go first (both may be NULL;
- * the caller owns them). Only from within request(), for a request without a body and alone on its
- * connection. Returns -1 when the client has gone.
+ * the caller owns them). Only from within request(), for a request without a body that is alone on
+ * its connection, as one with an Upgrade header always is. Returns -1 when the client has gone.
  */
 int exchange_take(struct exchange *x, struct buf **in, struct buf **out);
 

@@ -2,8 +2,8 @@
 /*
  * One connection to Redis, or to a sentinel. The only file that knows the client library.
  *
- * All callbacks come from the loop, never from within the functions here, but for those that
- * wire_close calls. From all of them wire_command and wire_close may be called.
+ * All callbacks come from the loop, and wire_command and wire_close may be called from them. Only
+ * the last ones, with NULL, come from within wire_close: the wire is no longer usable there.
  */
 #ifndef COMMON_WIRE_H
 #define COMMON_WIRE_H

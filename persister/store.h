@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SQLite file: messages, where the log stands, and what a retry needs to know. The only file
- * that uses sqlite3. One connection writes, on a thread of its own, so that a commit with its fsync
- * never stalls a reader of history; the caller's thread reads through a second, query_only one.
+ * The SQLite file: messages, where the log stands, and what a retry needs to know. Only the files
+ * store*.c use sqlite3. One connection writes, on a thread of its own, so that a commit with its
+ * fsync never stalls a reader of history; the caller's thread reads through a second, query_only
+ * one.
  */
 #ifndef PERSISTER_STORE_H
 #define PERSISTER_STORE_H
@@ -36,34 +37,83 @@ enum store_result {
     STORE_CONFLICT, /* an id is there with other content: rolled back; an alarm */
 };
 
+/* What is kept. Old messages go in small steps between the commits. */
+struct store_retention {
+    uint64_t count; /* the newest messages that stay, 0: all */
+    uint64_t days;  /* how long a message stays, 0: for ever */
+    uint64_t tail;  /* ids below position that stay in any case: Redis still has them */
+};
+
 /* why is "" when it is STORE_OK. */
 typedef void (*store_done_cb)(void *arg, enum store_result result, const char *why);
 
 /* Opens or makes the file: lock (a second process is refused), quick_check, schema. NULL with one
- * line in error when it cannot. lease_floor: the lease is raised to it (0: not). */
+ * line in error when it cannot. lease_floor: the lease is raised to it (0: not). window_s: how long
+ * origins and keys are kept, from the time of their message. */
 struct store *store_open(struct event_base *base, const char *path, uint64_t lease_floor,
                          unsigned long window_s, char *error, size_t size);
 
-/* Waits for the commit under way, closes cleanly. NULL is fine. */
+/* Waits for the commit under way, whose done is not called any more, and closes cleanly. NULL is
+ * fine. */
 void store_close(struct store *s);
 
-/* As of the last finished commit. */
+/* From now on, until store_close. Without this call everything stays. */
+void store_retain(struct store *s, const struct store_retention *retention);
+
+/* As of the last finished commit (pruned: of the last finished step of the retention). */
 const struct store_log *store_standing(const struct store *s);
 
-/* Runs it on the writer's thread, one at a time; done is called in the loop. */
+/*
+ * Runs it on the writer's thread, one at a time; done is called in the loop, later.
+ *
+ * An id that is there already with the same content is fine. An entry that is no message (a
+ * stranger can write into the stream) is left out, with an alarm in the log: it counts as not
+ * existing, and the next opening voids it. If a read for the engine (store_entries_after
+ * and the floors) failed since the last commit, this one fails: what was decided on that read must
+ * not become durable.
+ */
 void store_commit(struct store *s, const struct store_commit *c, store_done_cb done, void *arg);
 
 /* ---- Reads, in the caller's thread ---- */
 
-/* Is there a message of this id? (Pruned ones count as being there.) */
-bool store_has(struct store *s, uint64_t id);
-
 /* Up to limit entries with id > after, ordered, with origin and key where still in the window;
- * valid until the next call. Returns how many. */
+ * valid until the next call. Returns how many. If SQLite fails: 0, and the next commit fails. */
 size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
                            const struct entry **entries);
 
+/* The highest id of a message that has at least n newer ones; 0 when there is none. If SQLite
+ * fails: the last id, and the next commit fails. */
+uint64_t store_newest_floor(struct store *s, uint64_t n);
+
+/* No message up to this id has an origin or a key that is still in the window. Failing likewise. */
+uint64_t store_window_floor(struct store *s);
+
+/* A page of history. With after: the oldest above it, else the newest. */
+struct store_query {
+    struct str room; /* empty: all rooms */
+    bool has_after;
+    uint64_t after;  /* only ids above it; 0: all */
+    uint64_t before; /* only ids below it; INT64_MAX: all */
+    size_t limit;
+};
+
+struct store_page {
+    struct buf *json;          /* the messages as final JSON, oldest first; the caller frees it */
+    size_t count;              /* messages */
+    uint64_t position, pruned; /* of `log`, as of the same moment */
+};
+
+/* Each message of the page is followed by the character `end`. False, with an empty page, when
+ * SQLite fails: see store_trouble. */
+bool store_history(struct store *s, const struct store_query *q, char end, struct store_page *page);
+
 /* Is SQLite failing now? The last failure's words, or NULL. For /readyz. */
 const char *store_trouble(const struct store *s);
+
+/* ---- Without a store ---- */
+
+/* Copies the file, which a persister may have open, to a new one that is compact and durable when
+ * the result is true; else one line is in error. */
+bool store_backup(const char *path, const char *to, char *error, size_t size);
 
 #endif

@@ -207,7 +207,7 @@ class Redis(Process):
         return command
 
     def client(self, **options):
-        return redis.Redis(port=self.port, decode_responses=True, **options)
+        return redis.Redis("127.0.0.1", self.port, decode_responses=True, **options)
 
     def ready(self):
         try:

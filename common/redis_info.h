@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What a server says of itself by INFO, and whether it is one that we can work with. Pure. */
+#ifndef COMMON_REDIS_INFO_H
+#define COMMON_REDIS_INFO_H
+
+#include "common/str.h"
+
+/* Empty where the server does not tell. */
+struct redis_info {
+    char role[16];
+    char replid[48]; /* master_replid */
+    char run_id[48];
+    char version[32]; /* redis_version */
+    char policy[32];  /* maxmemory_policy */
+};
+
+void redis_info_read(struct redis_info *info, struct str text);
+
+/* Writes why it is refused, one line; false: it is right. */
+bool redis_info_refused(const struct redis_info *info, char *why, size_t size);
+
+/* Are they of the same process with the same history? */
+bool redis_info_same(const struct redis_info *a, const struct redis_info *b);
+
+#endif

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The answers of the persister's HTTP server.
+ *
+ * A request with min_id is answered when the store has come as far. Who waits is in a list, in the
+ * order of the deadlines, which are all equally long; what is above the lease cannot come in that
+ * time, and is refused at once. An id that no opening reached is passed by the position too, so
+ * nobody waits for a message that does not exist.
+ */
+#include "persister/routes.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/message.h"
+#include "common/version.h"
+#include "persister/routes_query.h"
+
+enum {
+    SWEEP_MS = 100, /* between two looks at the deadlines */
+};
+
+#define RETRY STR("Retry-After: 1\r\n")
+
+/* A request for a page, which may have to wait. */
+struct asked {
+    TAILQ_ENTRY(asked) entry;
+    struct exchange *x;
+    struct history_query query;
+    bool lines; /* NDJSON */
+    uint64_t deadline_ms;
+};
+
+TAILQ_HEAD(asked_list, asked);
+
+struct routes {
+    struct store *store;
+    const struct routes_owner *owner;
+    void *owner_ctx;
+    struct asked_list waiting; /* for min_id */
+    struct event sweep;        /* pending while somebody waits */
+    bool draining;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- answers ---- */
+
+static void answer_json(struct exchange *x, int status, struct str headers, struct str body)
+{
+    exchange_respond(x, &(struct response){.status = status,
+                                           .content_type = "application/json",
+                                           .headers = headers,
+                                           .body = body});
+}
+
+static void answer_unavailable(struct exchange *x, const char *words)
+{
+    struct buf *body = NULL;
+    buf_add_str(&body, STR("{\"detail\":"));
+    json_add_bytes(&body, str_of(words));
+    buf_add_char(&body, '}');
+    answer_json(x, 503, RETRY, buf_str(body));
+    buf_free(&body);
+}
+
+static void answer_invalid(struct exchange *x, struct str errors)
+{
+    struct buf *body = NULL;
+    buf_add_str(&body, STR("{\"detail\":"));
+    buf_add_str(&body, errors);
+    buf_add_char(&body, '}');
+    answer_json(x, 422, STR(""), buf_str(body));
+    buf_free(&body);
+}
+
+static void answer_failing(struct routes *r, struct exchange *x)
+{
+    const char *trouble = store_trouble(r->store);
+    answer_unavailable(x, trouble ? trouble : "SQLite failed");
+}
+
+static void add_standing(struct buf **headers, const struct store_page *page)
+{
+    buf_printf(headers, "Chat-Position: %" PRIu64 "\r\nChat-Pruned: %" PRIu64 "\r\n",
+               page->position, page->pruned);
+}
+
+/* ---- GET /messages ---- */
+
+/* The messages are parted by commas, between brackets; or each ends its line. */
+static void answer_page(struct routes *r, struct asked *a)
+{
+    struct store_page page;
+    struct buf *headers = NULL, *array = NULL;
+    a->query.page.room = str_of(a->query.room);
+    if (!store_history(r->store, &a->query.page, a->lines ? '\n' : ',', &page)) {
+        answer_failing(r, a->x);
+        return;
+    }
+    add_standing(&headers, &page);
+    struct str json = buf_str(page.json);
+    if (!a->lines) {
+        buf_reserve(&array, json.len + 2);
+        buf_add_char(&array, '[');
+        buf_add(&array, json.p, json.len ? json.len - 1 : 0);
+        buf_add_char(&array, ']');
+        json = buf_str(array);
+    }
+    exchange_respond(a->x, &(struct response){.status = 200,
+                                              .content_type = a->lines ? "application/x-ndjson"
+                                                                       : "application/json",
+                                              .headers = buf_str(headers),
+                                              .body = json});
+    buf_free(&page.json);
+    buf_free(&headers);
+    buf_free(&array);
+}
+
+static void wait_end(struct routes *r, struct asked *a)
+{
+    TAILQ_REMOVE(&r->waiting, a, entry);
+    if (TAILQ_EMPTY(&r->waiting))
+        event_del(&r->sweep);
+    free(a);
+}
+
+static void wait_begin(struct routes *r, const struct asked *asked)
+{
+    struct asked *a = mem_alloc(sizeof *a);
+    *a = *asked;
+    a->deadline_ms = now_ms() + MIN_ID_MS;
+    if (TAILQ_EMPTY(&r->waiting))
+        event_add(&r->sweep, &(struct timeval){.tv_usec = SWEEP_MS * 1000L});
+    TAILQ_INSERT_TAIL(&r->waiting, a, entry);
+}
+
+static void get_messages(struct routes *r, struct exchange *x, const struct http_request *req)
+{
+    struct asked a = {.x = x};
+    struct buf *errors = NULL;
+    a.lines = http_header_has(req, "Accept", "application/x-ndjson");
+    const struct store_log *log = store_standing(r->store);
+    if (!history_query_read(&a.query, req->query, &errors))
+        answer_invalid(x, buf_str(errors));
+    else if (a.query.min_id <= log->position)
+        answer_page(r, &a);
+    else if (a.query.min_id > log->lease || r->draining)
+        answer_unavailable(x, "min_id is not stored yet");
+    else
+        wait_begin(r, &a);
+    buf_free(&errors);
+}
+
+void routes_stored(struct routes *r)
+{
+    uint64_t position = store_standing(r->store)->position;
+    for (struct asked *a = TAILQ_FIRST(&r->waiting), *next; a; a = next) {
+        next = TAILQ_NEXT(a, entry);
+        if (a->query.min_id > position)
+            continue;
+        answer_page(r, a);
+        wait_end(r, a);
+    }
+}
+
+/* Ends the waits whose deadline is not above now. */
+static void waits_expire(struct routes *r, uint64_t now)
+{
+    struct asked *a;
+    while ((a = TAILQ_FIRST(&r->waiting)) && a->deadline_ms <= now) {
+        answer_unavailable(a->x, "min_id is not stored yet");
+        wait_end(r, a);
+    }
+}
+
+static void sweep_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    waits_expire(arg, now_ms());
+}
+
+/* ---- GET /messages/{id} ---- */
+
+static void answer_message(struct routes *r, struct exchange *x, int64_t id)
+{
+    struct store_page page = {0};
+    struct buf *headers = NULL;
+    if (id < 1 || id == INT64_MAX) {
+        exchange_fail(x, 404, "Not Found");
+        return;
+    }
+    const struct store_query q = {
+        .has_after = true, .after = (uint64_t)id - 1, .before = (uint64_t)id + 1, .limit = 1};
+    if (!store_history(r->store, &q, '\n', &page)) {
+        answer_failing(r, x);
+        return;
+    }
+    add_standing(&headers, &page);
+    struct str json = buf_str(page.json);
+    if (page.count)
+        answer_json(x, 200, buf_str(headers), (struct str){json.p, json.len - 1});
+    else
+        answer_json(x, 404, buf_str(headers), STR("{\"detail\":\"Not Found\"}"));
+    buf_free(&page.json);
+    buf_free(&headers);
+}
+
+static void get_message(struct routes *r, struct exchange *x, struct str segment)
+{
+    char text[HTTP_TARGET_BYTES_MAX];
+    size_t len = 0;
+    int64_t id;
+    struct buf *errors = NULL;
+    if (!http_path_decode(segment, text, sizeof text, &len)) {
+        exchange_fail(x, 400, "Broken percent-encoding in the path");
+    } else if (whole_number_read((struct str){text, len}, &id)) {
+        answer_message(r, x, id);
+    } else {
+        buf_add_char(&errors, '[');
+        detail_add_not_whole(&errors, "[\"path\",\"id\"]", (struct str){text, len});
+        buf_add_char(&errors, ']');
+        answer_invalid(x, buf_str(errors));
+        buf_free(&errors);
+    }
+}
+
+/* ---- probes ---- */
+
+static void add_details(struct routes *r, struct buf **json)
+{
+    const struct store_log *log = store_standing(r->store);
+    buf_printf(json,
+               ",\"version\":\"%s\",\"file\":\"%s\",\"position\":%" PRIu64 ",\"lease\":%" PRIu64
+               ",\"opening\":%" PRIu64 ",\"pruned\":%" PRIu64 ",\"last\":%" PRIu64 ",",
+               CHAT_VERSION, log->owner, log->position, log->lease, log->opening, log->pruned,
+               log->last);
+    r->owner->describe(r->owner_ctx, json);
+}
+
+static const char *unready_reason(struct routes *r)
+{
+    const char *why = NULL;
+    if (r->draining)
+        return "shutting down";
+    if (store_trouble(r->store))
+        return store_trouble(r->store);
+    return r->owner->ready(r->owner_ctx, &why) ? NULL : why;
+}
+
+/* why: NULL when all is well. */
+static void answer_probe(struct routes *r, struct exchange *x, const char *why, bool verbose)
+{
+    struct buf *body = NULL;
+    buf_add_str(&body,
+                why ? STR("{\"status\":\"unavailable\",\"detail\":") : STR("{\"status\":\"ok\""));
+    if (why)
+        json_add_bytes(&body, str_of(why));
+    if (verbose)
+        add_details(r, &body);
+    buf_add_char(&body, '}');
+    answer_json(x, why ? 503 : 200, why ? RETRY : STR(""), buf_str(body));
+    buf_free(&body);
+}
+
+static bool is_verbose(const struct http_request *req)
+{
+    char *value = NULL;
+    size_t len;
+    int found = http_query_get(req->query, "verbose", &value, &len);
+    free(value);
+    return found != 0;
+}
+
+/* ---- the table ---- */
+
+static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
+{
+    const struct str item = STR("/messages/");
+    struct routes *r = ctx;
+    struct str path = req->path;
+    bool is_messages = str_eq(path, STR("/messages"));
+    bool is_message = path.len > item.len && memcmp(path.p, item.p, item.len) == 0 &&
+                      !memchr(path.p + item.len, '/', path.len - item.len);
+    bool is_livez = str_eq(path, STR("/livez")), is_readyz = str_eq(path, STR("/readyz"));
+    bool is_healthz = str_eq(path, STR("/healthz"));
+    (void)body;
+    if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz)
+        exchange_fail(x, 404, "Not Found");
+    else if (req->method != HTTP_GET && req->method != HTTP_HEAD)
+        answer_json(x, 405, STR("Allow: GET, HEAD\r\n"),
+                    STR("{\"detail\":\"Method Not Allowed\"}"));
+    else if (is_messages)
+        get_messages(r, x, req);
+    else if (is_message)
+        get_message(r, x, (struct str){path.p + item.len, path.len - item.len});
+    else
+        answer_probe(r, x, is_livez ? NULL : unready_reason(r), is_healthz || is_verbose(req));
+}
+
+const struct server_ops routes_ops = {.request = handle};
+
+/* ---- life ---- */
+
+struct routes *routes_new(struct event_base *base, struct store *store,
+                          const struct routes_owner *owner, void *owner_ctx)
+{
+    struct routes *r = mem_zalloc(sizeof *r);
+    r->store = store;
+    r->owner = owner;
+    r->owner_ctx = owner_ctx;
+    TAILQ_INIT(&r->waiting);
+    event_assign(&r->sweep, base, -1, EV_PERSIST, sweep_cb, r);
+    return r;
+}
+
+void routes_drain(struct routes *r)
+{
+    r->draining = true;
+    waits_expire(r, UINT64_MAX);
+}
+
+void routes_free(struct routes *r)
+{
+    if (!r)
+        return;
+    event_del(&r->sweep);
+    event_debug_unassign(&r->sweep);
+    free(r);
+}
