@@ -76,13 +76,8 @@ class Server(Redis):
     """A redis-server and a connection to it."""
 
     def connect(self):
-        self.start()
-        self.connection = Client(self.port)
+        self.connection = Client(self.start().port)
         return self.connection
-
-    def crash(self):
-        self.kill9()
-        return self.connect()
 
     def replicate(self, master):
         self.connection("REPLICAOF", "127.0.0.1", master.port)
@@ -167,8 +162,7 @@ def error(reply, word):
 
 
 def milliseconds(date):
-    moment = datetime.datetime.strptime(date, "%Y-%m-%dT%H:%M:%S.%fZ")
-    return (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(milliseconds=1)
+    return round(datetime.datetime.fromisoformat(date).timestamp() * 1000)
 
 
 def test_publish(redis):
@@ -436,7 +430,8 @@ def test_crash(make_server):
     fresh(redis, 100, 200)
     publish(redis, 1, "b", 1, "x")
     before = redis.info("server", "run_id"), redis.replid()
-    redis = server.crash()
+    server.kill9()
+    redis = server.connect()
     after = redis.info("server", "run_id"), redis.replid()
     check("kill -9 and start: new run id, new replid",
           before[0] != after[0] and before[1] != after[1])

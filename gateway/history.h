@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Asks the persister for messages that are older than memory, without blocking the loop. */
+#ifndef GATEWAY_HISTORY_H
+#define GATEWAY_HISTORY_H
+
+#include <stdint.h>
+
+#include "common/str.h"
+
+struct event_base;
+struct evdns_base;
+struct history;
+struct history_request;
+
+/* lines: one final JSON per line, oldest first. ok is false when the persister did not answer, or
+ * said that it is not that far; status is its HTTP status, or 0. */
+typedef void (*history_cb)(void *arg, bool ok, int status, struct str lines);
+
+/* Borrows url, base and dns until history_free. */
+struct history *history_new(struct event_base *base, struct evdns_base *dns, const char *url);
+
+/* Ends what is under way without calling back. */
+void history_free(struct history *h);
+
+/* A page of a room's messages with after < id < before (0: no bound), as of a moment when
+ * everything up to min_id was stored: the newest `limit` when after is 0, else the oldest. The
+ * callback never comes from within this call, unless it returns NULL: then it was refused (too many
+ * under way) and no callback comes. */
+struct history_request *history_page(struct history *h, struct str room, uint64_t after,
+                                     uint64_t before, unsigned limit, uint64_t min_id,
+                                     history_cb cb, void *arg);
+
+/* One message of any room. */
+struct history_request *history_message(struct history *h, uint64_t id, history_cb cb, void *arg);
+
+/* Takes the next line off; false at the end. */
+bool history_line(struct str *lines, struct str *line);
+
+#endif

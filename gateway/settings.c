@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The gateway's table of settings, and the checks that need more than a range. */
+#include "gateway/settings.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+
+#include "common/limits.h"
+#include "common/redis.h"
+
+static const char *host_check(const char *host)
+{
+    struct in6_addr address;
+    if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
+        return NULL;
+    return "a numeric address such as 0.0.0.0 or ::1";
+}
+
+/* The prefix becomes the hash tag {prefix} of every key. */
+static const char *prefix_check(const char *prefix)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "-_.:";
+    return prefix[strspn(prefix, allowed)] ? "a text of letters, digits and - _ . :" : NULL;
+}
+
+static const char *persister_check(const char *url)
+{
+    return strncmp(url, "http://", 7) == 0 && url[7] ? NULL : "http://host:port";
+}
+
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"text", "json", NULL};
+static const char *const acks[] = {"log", "stored", NULL};
+
+#define AT(member) .offset = offsetof(struct settings, member)
+
+static const struct config_item items[] = {
+    {"HOST", CONFIG_STRING, AT(host), .value = "0.0.0.0", .min = 1, .max = 45,
+     .help = "numeric address to listen on", .check = host_check},
+    {"PORT", CONFIG_NUMBER, AT(port), .value = "8080", .max = 65535,
+     .help = "port of HTTP and WebSocket; 0: any free one"},
+    {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
+     .help = "the log's Redis", .check = redis_url_check},
+    {"REDIS_PREFIX", CONFIG_STRING, AT(redis_prefix), .value = "chat", .min = 1, .max = 64,
+     .help = "of all keys and channels", .check = prefix_check},
+    {"PERSISTER_URL", CONFIG_STRING, AT(persister_url), .value = "http://127.0.0.1:8090", .min = 1,
+     .max = 300, .help = "where older history is asked for", .check = persister_check},
+    {"ALLOWED_ORIGINS", CONFIG_STRING, AT(allowed_origins), .value = "*", .min = 1, .max = 4000,
+     .help = "origins of CORS and WebSocket, parted by commas; *: all"},
+    {"CHAT_ACK", CONFIG_CHOICE, AT(ack), .value = "log", .choices = acks,
+     .help = "what a 201 means: in Redis' log, or stored in SQLite"},
+    {"CONNS_MAX", CONFIG_NUMBER, AT(conns_max), .value = "10000", .min = 16, .max = 1000000,
+     .help = "HTTP connections; more get a 503"},
+    {"CLIENTS_MAX", CONFIG_NUMBER, AT(clients_max), .value = "50000", .min = 16, .max = 1000000,
+     .help = "WebSocket clients; more get a 503"},
+    {"CONTENT_MAX", CONFIG_NUMBER, AT(content_max), .value = "4096", .min = 1,
+     .max = CONTENT_CHARS_CEILING, .help = "characters of a message's content"},
+    {"HISTORY_MESSAGES", CONFIG_NUMBER, AT(history_messages), .value = "500", .min = 20,
+     .max = 100000, .help = "messages of a room kept in memory"},
+    {"LAG_BYTES", CONFIG_NUMBER, AT(lag_bytes), .value = "4M", .min = 65536, .max = 1UL << 30,
+     .help = "a WebSocket client further behind is closed with 4008"},
+    {"OUTBOX_MAX", CONFIG_NUMBER, AT(outbox_max), .value = "10000", .min = 256, .max = 1000000,
+     .help = "messages that wait for Redis; more get a 503"},
+    {"IDEMPOTENCY_SECONDS", CONFIG_NUMBER, AT(idempotency_seconds), .value = "86400", .min = 60,
+     .max = 31536000, .help = "how long a repeated key is known, s"},
+    {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = levels,
+     .help = "the lowest level that is logged"},
+    {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = formats,
+     .help = "of the log on standard error"},
+    {"DRAIN_SECONDS", CONFIG_NUMBER, AT(drain_seconds), .value = "10", .max = 25,
+     .help = "at the end, for what is in flight and for closing WebSockets, s"},
+};
+
+static const size_t count = sizeof items / sizeof *items;
+
+enum config_result settings_load(struct settings *s, int argc, char **argv)
+{
+    return config_load(items, count, s, "chat-gateway",
+                       "Speaks HTTP and WebSocket, and follows the chat's log.", argc, argv);
+}
+
+void settings_log(const struct settings *s)
+{
+    config_log(items, count, s);
+}

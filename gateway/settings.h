@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What an operator may set; settings.c has the defaults, the ranges and the help. */
+#ifndef GATEWAY_SETTINGS_H
+#define GATEWAY_SETTINGS_H
+
+#include "common/config.h"
+
+struct settings {
+    const char *host, *redis_url, *redis_prefix, *persister_url, *allowed_origins;
+    unsigned long port;
+    unsigned long conns_max;           /* HTTP connections */
+    unsigned long clients_max;         /* WebSocket clients */
+    unsigned long content_max;         /* characters */
+    unsigned long history_messages;    /* of a room, kept in memory */
+    unsigned long lag_bytes;           /* of a slow client; then it is closed with 4008 */
+    unsigned long outbox_max;          /* messages that wait for Redis */
+    unsigned long idempotency_seconds; /* how long a key is known */
+    unsigned long drain_seconds;
+    int ack; /* enum ack_mode */
+    int log_level, log_format;
+};
+
+enum ack_mode {
+    ACK_LOG,    /* 201 when the message is in the log */
+    ACK_STORED, /* 201 when it is in SQLite */
+};
+
+enum config_result settings_load(struct settings *s, int argc, char **argv);
+void settings_log(const struct settings *s);
+
+#endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/* The persister's engine between a model of the log in Redis (what open.lua and page.lua do) and
+ * one of the SQLite file. One step runs one thing that is under way, so that a link can break
+ * before or after any of them. */
+#ifndef TESTS_INGEST_WORLD_H
+#define TESTS_INGEST_WORLD_H
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/mem.h"
+#include "persister/ingest.h"
+#include "tests/unit/persister/log_model.h"
+
+enum {
+    BACKLOG = 100,
+    TAIL = 20,
+    WINDOW_S = 86400,
+    STEPS = 4000,
+    TICK_MS = 100
+};
+
+static const char OWN[] = "f11ef11ef11ef11e";
+
+enum asked {
+    NOTHING,
+    PAGE,
+    COMMIT,
+    SCRIPT
+};
+
+struct world {
+    struct ingest *g;
+    struct log_names names;
+    struct redis_model *r;
+    struct store_log file;
+    struct rows *rows; /* of SQLite */
+    struct entry *entries;
+    bool linked, page_asked, commit_asked, script_asked;
+    uint64_t after, now_ms;
+    unsigned page_size;
+    struct rows *committing;
+    struct store_commit commit;
+    char verb[16], argv[1100][128], keyv[210][64];
+    uint64_t opening;
+    size_t nargv, nkeyv;
+    enum store_result result; /* of the next commits */
+    char trace[STEPS * 10];   /* what was asked for, in order */
+    unsigned steps;
+};
+
+/* ---- SQLite ---- */
+
+static inline struct entry entry_of(const struct row *row, bool forget)
+{
+    struct entry e = {.id = row->id, .json = str_of(row->json)};
+    if (!forget || !row->old) {
+        e.origin = str_of(row->origin);
+        e.key = str_of(row->key);
+        e.value = str_of(row->value);
+    }
+    return e;
+}
+
+static inline size_t entries_list(struct world *w, const struct rows *rows, uint64_t after,
+                                  size_t limit, bool forget)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < rows->n && n < limit; i++)
+        if (rows->at[i].id > after)
+            w->entries[n++] = entry_of(&rows->at[i], forget);
+    return n;
+}
+
+static inline size_t io_entries_after(void *ctx, uint64_t after, size_t limit,
+                                      const struct entry **out)
+{
+    struct world *w = ctx;
+    *out = w->entries;
+    return entries_list(w, w->rows, after, limit, true);
+}
+
+static inline uint64_t io_newest_floor(void *ctx, uint64_t n)
+{
+    struct world *w = ctx;
+    return w->rows->n > n ? w->rows->at[w->rows->n - 1 - n].id : 0;
+}
+
+static inline uint64_t io_window_floor(void *ctx)
+{
+    struct world *w = ctx;
+    uint64_t floor = 0;
+    for (size_t i = 0; i < w->rows->n && w->rows->at[i].old; i++)
+        floor = w->rows->at[i].id;
+    return floor;
+}
+
+static const struct store_log *io_standing(void *ctx)
+{
+    return &((struct world *)ctx)->file;
+}
+
+static inline void text_copy(char *out, size_t size, struct str s)
+{
+    assert_true(s.len < size);
+    if (s.len)
+        memcpy(out, s.p, s.len);
+    out[s.len] = '\0';
+}
+
+static inline void row_of_entry(struct row *row, const struct entry *e)
+{
+    *row = (struct row){.id = e->id};
+    text_copy(row->json, sizeof row->json, e->json);
+    text_copy(row->origin, sizeof row->origin, e->origin);
+    text_copy(row->key, sizeof row->key, e->key);
+    text_copy(row->value, sizeof row->value, e->value);
+}
+
+static inline void io_commit(void *ctx, const struct store_commit *c)
+{
+    struct world *w = ctx;
+    assert_false(w->commit_asked);
+    assert_true(c->position >= w->file.position && c->lease >= w->file.lease &&
+                c->opening >= w->file.opening);
+    w->commit_asked = true;
+    w->commit = *c;
+    w->committing->n = c->count;
+    for (size_t i = 0; i < c->count; i++)
+        row_of_entry(&w->committing->at[i], &c->entries[i]);
+    strcat(w->trace, "commit ");
+}
+
+static inline void commit_run(struct world *w)
+{
+    w->commit_asked = false;
+    if (w->result == STORE_OK) {
+        for (size_t i = 0; i < w->committing->n; i++) {
+            assert_null(row_find(w->rows, w->committing->at[i].id));
+            if (w->committing->at[i].json[0] != '{')
+                continue; /* no message */
+            w->rows->at[w->rows->n++] = w->committing->at[i];
+            w->file.last = w->committing->at[i].id;
+        }
+        w->file.position = w->commit.position;
+        w->file.lease = w->commit.lease;
+        w->file.opening = w->commit.opening;
+    }
+    ingest_committed(w->g, w->result, w->result == STORE_OK ? "" : "disk");
+}
+
+/* ---- Redis ---- */
+
+static inline uint64_t arg(const struct world *w, size_t i)
+{
+    uint64_t n = 0;
+    assert_true(i < w->nargv && digits_read(str_of(w->argv[i]), &n));
+    return n;
+}
+
+static inline void run_void(struct world *w)
+{
+    struct redis_model *r = w->r;
+    uint64_t id = arg(w, 0);
+    struct row *row = row_find(&r->log, id);
+    if (row) {
+        size_t i = (size_t)(row - r->log.at);
+        memmove(row, row + 1, (r->log.n - i - 1) * sizeof *row);
+        r->log.n--;
+    }
+    char start[24];
+    int len = snprintf(start, sizeof start, "%" PRIu64 " ", id);
+    const char *value = key_value(r, w->keyv[0]);
+    if (value && strncmp(value, start, (size_t)len) == 0)
+        key_set(r, w->keyv[0], "");
+    struct record *rec = record_find(r, w->keyv[1]);
+    for (size_t i = 0; rec && i < rec->n; i++)
+        if (rec->id[i] == id)
+            rec->key[0] = '\0';
+}
+
+static const char *run_put(struct world *w)
+{
+    struct redis_model *r = w->r;
+    assert_int_equal(w->nargv, 5 * w->nkeyv);
+    for (size_t i = 0; i < w->nkeyv; i++) {
+        struct row row = {.id = arg(w, 5 * i)};
+        bool keyed = strcmp(w->keyv[i], w->names.state) != 0;
+        snprintf(row.json, sizeof row.json, "%s", w->argv[5 * i + 1]);
+        snprintf(row.origin, sizeof row.origin, "%.31s", w->argv[5 * i + 2]);
+        if (keyed) {
+            snprintf(row.key, sizeof row.key, "%.39s", w->keyv[i]);
+            snprintf(row.value, sizeof row.value, "%.47s", w->argv[5 * i + 3]);
+            assert_int_equal(arg(w, 5 * i + 4), WINDOW_S);
+        }
+        if (!xadd(r, &row))
+            return "ERR The ID specified in XADD is equal or smaller than the target stream top";
+        if (keyed)
+            key_set(r, row.key, row.value);
+    }
+    uint64_t below = arg(w, 0) - 1;
+    if (!r->base || below < r->base)
+        r->base = below;
+    return NULL;
+}
+
+static inline void run_prod(struct world *w)
+{
+    assert_int_equal(arg(w, 0), WINDOW_S);
+    struct record *rec = record_find(w->r, w->keyv[0]);
+    if (rec && rec->batch > arg(w, 1))
+        return;
+    rec = record_set(w->r, w->keyv[0], arg(w, 1), false);
+    for (size_t a = 2; a < w->nargv; a += 3) {
+        rec->index[rec->n] = arg(w, a);
+        rec->id[rec->n++] = arg(w, a + 1);
+        assert_int_equal(arg(w, a + 2), 1749939303000 + arg(w, a + 1) % 1000);
+    }
+}
+
+static inline void run_open(struct world *w)
+{
+    struct redis_model *r = w->r;
+    assert_int_equal(w->nargv, 7);
+    snprintf(r->token, sizeof r->token, "%.63s", w->argv[0]);
+    r->seq = r->from = r->stored = arg(w, 1);
+    r->lease = arg(w, 2);
+    r->prev = arg(w, 3);
+    r->base = arg(w, 4);
+    r->ts = arg(w, 5);
+    r->high = 0;
+    assert_string_equal(w->argv[6], w->names.control);
+    assert_true(top_of(r) <= r->prev && r->prev <= r->seq);
+}
+
+static inline uint64_t higher(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline void run_advance(struct world *w)
+{
+    struct redis_model *r = w->r;
+    assert_int_equal(w->nargv, 5);
+    r->lease = higher(r->lease, arg(w, 1));
+    r->stored = higher(r->stored, arg(w, 2));
+    r->base = higher(r->base, arg(w, 3));
+    log_remove_upto(r, r->base);
+    assert_true(r->stored <= w->file.position && r->lease <= w->file.lease);
+}
+
+static inline void reply_send(struct world *w, const char *word, const char *detail)
+{
+    struct reply at[3] = {{.type = REPLY_INTEGER, .integer = word == NULL},
+                          {.type = REPLY_STRING, .str = str_of(word)},
+                          {.type = REPLY_STRING, .str = str_of(detail)}};
+    struct reply r = {.type = REPLY_ARRAY, .n = word ? 3 : 1, .at = at};
+    ingest_reply(w->g, &r);
+}
+
+static inline void error_send(struct world *w, const char *text)
+{
+    struct reply r = {.type = REPLY_ERROR, .str = str_of(text)};
+    ingest_reply(w->g, &r);
+}
+
+/* What open.lua does; the refusing word, or NULL for {1}. An error's text is put in *error. */
+static const char *script_run(struct world *w, const char **error)
+{
+    struct redis_model *r = w->r;
+    char sealed[32];
+    *error = NULL;
+    snprintf(sealed, sizeof sealed, "sealed:%" PRIu64, w->opening);
+    if (r->owner[0] && strcmp(r->owner, w->file.owner) != 0)
+        return "OWNER";
+    if (strcmp(w->verb, "seal") == 0) {
+        if (r->opening >= w->opening)
+            return "NEWER";
+        r->exists = true;
+        r->opening = w->opening;
+        memcpy(r->token, sealed, sizeof sealed);
+        snprintf(r->owner, sizeof r->owner, "%s", w->file.owner);
+        return NULL;
+    }
+    bool advance = strcmp(w->verb, "advance") == 0;
+    if (advance ? strcmp(r->token, w->argv[0]) != 0 || r->opening != w->opening
+                : strcmp(r->token, sealed) != 0)
+        return "SEALED";
+    if (advance)
+        run_advance(w);
+    else if (strcmp(w->verb, "void") == 0)
+        run_void(w);
+    else if (strcmp(w->verb, "put") == 0)
+        *error = run_put(w);
+    else if (strcmp(w->verb, "prod") == 0)
+        run_prod(w);
+    else if (strcmp(w->verb, "open") == 0)
+        run_open(w);
+    else
+        fail_msg("unknown verb %s", w->verb);
+    return NULL;
+}
+
+static inline void io_script(void *ctx, const char *verb, uint64_t opening, const struct str *keys,
+                             size_t nkeys, const struct str *words, size_t nwords)
+{
+    struct world *w = ctx;
+    assert_true(w->linked && !w->script_asked && !w->page_asked);
+    assert_true(nkeys <= 200);
+    w->script_asked = true;
+    snprintf(w->verb, sizeof w->verb, "%s", verb);
+    w->opening = opening;
+    w->nkeyv = nkeys;
+    w->nargv = nwords;
+    for (size_t i = 0; i < nkeys; i++)
+        text_copy(w->keyv[i], sizeof w->keyv[i], keys[i]);
+    for (size_t i = 0; i < nwords; i++)
+        text_copy(w->argv[i], sizeof w->argv[i], words[i]);
+    strcat(w->trace, verb);
+    strcat(w->trace, " ");
+}
+
+static inline void io_release(void *ctx, uint64_t position, bool now)
+{
+    struct world *w = ctx;
+    assert_true(w->linked && !w->page_asked);
+    w->after = position;
+    w->page_asked = now;
+    if (!now)
+        strcat(w->trace, "idle ");
+}
+
+static inline void page_send(struct world *w)
+{
+    struct redis_model *r = w->r;
+    w->page_asked = false;
+    size_t n = entries_list(w, &r->log, w->after, w->page_size, false);
+    struct entry *entries = mem_alloc((n + 1) * sizeof *entries);
+    memcpy(entries, w->entries, n * sizeof *entries); /* the engine may read rows meanwhile */
+    struct page p = {
+        .exists = r->exists,
+        .open = r->exists && strcmp(r->token, r->here) == 0,
+        .token = str_of(r->token),
+        .here = str_of(r->here),
+        .owner = str_of(r->owner),
+        .opening = r->opening,
+        .seq = r->seq,
+        .lease = r->lease,
+        .prev = r->prev,
+        .from = r->from,
+        .base = r->base,
+        .stored = r->stored,
+        .high = r->high,
+        .ts = r->ts,
+        .top = top_of(r),
+        .count = n,
+        .entries = entries,
+        .full = n == w->page_size,
+    };
+    ingest_page(w->g, &p);
+    free(entries);
+}
+
+/* ---- The world ---- */
+
+static const struct ingest_io io = {
+    .commit = io_commit,
+    .script = io_script,
+    .release = io_release,
+    .entries_after = io_entries_after,
+    .newest_floor = io_newest_floor,
+    .window_floor = io_window_floor,
+    .standing = io_standing,
+};
+
+static inline void link_up(struct world *w)
+{
+    w->linked = true;
+    ingest_connected(w->g);
+    w->page_asked = true; /* as the feed does */
+}
+
+static inline void link_down(struct world *w)
+{
+    if (w->script_asked) {
+        w->script_asked = false;
+        ingest_reply(w->g, NULL);
+    }
+    w->linked = false;
+    w->page_asked = false;
+    ingest_disconnected(w->g);
+}
+
+static inline enum asked asked(const struct world *w)
+{
+    return w->commit_asked ? COMMIT : w->script_asked ? SCRIPT : w->page_asked ? PAGE : NOTHING;
+}
+
+static inline void script_answer(struct world *w)
+{
+    const char *error;
+    const char *word = script_run(w, &error);
+    w->script_asked = false;
+    if (error)
+        error_send(w, error);
+    else
+        reply_send(w, word, w->r->owner);
+}
+
+static inline void step(struct world *w)
+{
+    assert_true(++w->steps < STEPS);
+    switch (asked(w)) {
+    case COMMIT:
+        commit_run(w);
+        break;
+    case SCRIPT:
+        script_answer(w);
+        break;
+    case PAGE:
+        page_send(w);
+        break;
+    case NOTHING:
+        w->now_ms += TICK_MS;
+        ingest_tick(w->g, w->now_ms);
+    }
+}
+
+static inline bool ready(const struct world *w)
+{
+    const char *why;
+    return ingest_ready(w->g, &why);
+}
+
+/* Until nothing is under way and the log is followed. */
+static inline void run(struct world *w)
+{
+    while (asked(w) != NOTHING || !ready(w))
+        step(w);
+}
+
+/* The doorbell. */
+static inline void ring(struct world *w)
+{
+    w->page_asked = true;
+    run(w);
+}
+
+static inline struct world *world_new(void)
+{
+    struct world *w = mem_zalloc(sizeof *w);
+    w->r = mem_zalloc(sizeof *w->r);
+    w->rows = mem_zalloc(sizeof *w->rows);
+    w->committing = mem_zalloc(sizeof *w->committing);
+    w->entries = mem_zalloc(ROWS * sizeof *w->entries);
+    log_names_init(&w->names, "chat", "0123456789abcdef");
+    snprintf(w->file.owner, sizeof w->file.owner, "%s", OWN);
+    snprintf(w->r->here, sizeof w->r->here, "server-1");
+    w->page_size = 50;
+    w->now_ms = 1000;
+    struct ingest_limits limits = {.backlog_max = BACKLOG, .tail = TAIL, .window_s = WINDOW_S};
+    w->g = ingest_new(&limits, &w->names, &io, w);
+    return w;
+}
+
+static inline void world_free(struct world *w)
+{
+    ingest_free(w->g);
+    log_names_done(&w->names);
+    free(w->r);
+    free(w->rows);
+    free(w->committing);
+    free(w->entries);
+    free(w);
+}
+
+static inline struct world *opened_world(void)
+{
+    struct world *w = world_new();
+    link_up(w);
+    run(w);
+    return w;
+}
+
+static inline void restart_persister(struct world *w)
+{
+    link_down(w);
+    ingest_free(w->g);
+    struct ingest_limits limits = {.backlog_max = BACKLOG, .tail = TAIL, .window_s = WINDOW_S};
+    w->g = ingest_new(&limits, &w->names, &io, w);
+}
+
+#endif
