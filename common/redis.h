@@ -51,16 +51,19 @@ struct redis_ops {
 typedef void (*redis_reply_cb)(void *arg, const struct reply *reply);
 
 /*
- * redis://[[user]:password@]host[:port][/db], rediss:// for TLS where hiredis has it,
- * redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master[/db], redis+unix is not
- * supported. NULL when the URL is right, else static words that say what is accepted: a `check` of
- * common/config.h.
+ * redis://[[user]:password@]host[:port][/db], or
+ * redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master[/db]; the password is the
+ * master's. rediss:// and Unix sockets are not supported. NULL when the URL is right, else static
+ * words that say what is accepted: a `check` of common/config.h.
  */
 const char *redis_url_check(const char *url);
 
 /* Starts at once. Borrows dns (never NULL), ops and ctx until redis_free. */
 struct redis *redis_new(struct event_base *base, struct evdns_base *dns,
                         const struct redis_config *config, const struct redis_ops *ops, void *ctx);
+
+/* Pending callbacks get NULL, down is not called. Not from a callback; the loop must turn once more
+ * before dns is freed, if a name is being looked up. NULL is fine. */
 void redis_free(struct redis *r);
 
 bool redis_is_up(const struct redis *r);

@@ -58,7 +58,7 @@ struct ingest_status {
     uint64_t batches;            /* committed with at least one message */
     uint64_t messages;           /* committed */
     uint64_t commit_failures;    /* STORE_FAILED */
-    uint64_t conflicts;          /* STORE_CONFLICT */
+    uint64_t conflicts;          /* STORE_CONFLICT, or an entry unlike its row at an opening */
     uint64_t voided;             /* entries taken out of the stream */
     uint64_t restored;           /* rows put back into the stream */
     uint64_t hole_from, hole_to; /* the last hole seen: Redis no longer has what is between; or 0 */
@@ -67,7 +67,7 @@ struct ingest_status {
 /* io, ctx and names are borrowed until ingest_free. */
 struct ingest *ingest_new(const struct ingest_limits *limits, const struct log_names *names,
                           const struct ingest_io *io, void *ctx);
-void ingest_free(struct ingest *g); /* NULL is fine; no commit may be under way any more */
+void ingest_free(struct ingest *g); /* NULL is fine; what is under way is not answered any more */
 
 /* Events. The link: connected before the feed is told, disconnected after every script that was
  * under way got its ingest_reply(NULL). */

@@ -204,6 +204,20 @@ static void test_missing_row(void **state)
     world_free(w);
 }
 
+static void test_contents_differ(void **state)
+{
+    (void)state;
+    struct world *w = opened_world();
+    fill(w, 1, 10);
+    snprintf(w->r->log.at[4].json, sizeof w->r->log.at[4].json, "{\"id\":5}");
+    server_restarts(w, "server-2");
+    link_up(w);
+    run(w);
+    assert_int_equal(ingest_status(w->g)->conflicts, 1);
+    assert_int_equal(w->r->log.n, 10);
+    world_free(w);
+}
+
 static void test_put_refused(void **state)
 {
     (void)state;
@@ -442,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_stranger),
         cmocka_unit_test(test_void_spares_pruned),
         cmocka_unit_test(test_missing_row),
+        cmocka_unit_test(test_contents_differ),
         cmocka_unit_test(test_put_refused),
         cmocka_unit_test(test_owner_at_seal),
         cmocka_unit_test(test_newer),

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A WebSocket client: a cursor in its room's log, and a few private bytes (pong, ack, error, close,
+ * older history) that go between two shared frames.
+ *
+ *   JOINING ──► LIVE ──► CLOSING ──► doomed, and freed at the end of a turn
+ *   the room wakes, older history comes   the close frame is out, the peer's is awaited
+ */
+#ifndef GATEWAY_CLIENT_H
+#define GATEWAY_CLIENT_H
+
+#include <event2/event_struct.h>
+
+#include "common/buf.h"
+#include "gateway/room.h"
+#include "gateway/websocket.h"
+
+struct clients;
+
+enum client_state {
+    CLIENT_JOINING, /* no cursor yet */
+    CLIENT_LIVE,    /* a cursor in its room */
+    CLIENT_CLOSING, /* the last bytes, then the end */
+    CLIENT_DOOMED,  /* freed soon */
+};
+
+struct client {
+    struct event readable;  /* armed but while too much is unsent */
+    struct event *writable; /* exists only after a full socket */
+    struct clients *clients;
+    struct client *prev, *next; /* all clients */
+    struct room *room;
+    uint64_t pos;        /* the cursor: stream position of the next byte owed */
+    struct buf *in;      /* the head of an incomplete frame */
+    struct buf *out;     /* private bytes: whole frames */
+    struct buf *message; /* the fragments of a message under way */
+    struct ws_reader reader;
+    struct room_waiter waiter; /* JOINING */
+    uint64_t after;            /* JOINING: everything up to here was sent or is not wanted */
+    uint64_t heard_ms;         /* the last byte from it */
+    uint64_t closing_ms;       /* when CLOSING ends */
+    uint32_t slot;             /* in room->subs */
+    uint32_t newest;  /* JOINING: this many of the newest are wanted, 0: all after `after` */
+    uint32_t pending; /* posts and history under way that name this client */
+    uint64_t join_before, join_floor; /* JOINING: what was asked of the persister */
+    enum client_state state;
+    bool owing;       /* on the list of those to be written */
+    bool busy;        /* in the batch */
+    bool peer_closed; /* its close frame came, or it cannot be understood: not read */
+    bool pinged;      /* a ping was sent since it was heard */
+    bool paused;      /* not read: too much is unsent or under way */
+};
+
+struct clients_ops {
+    /* A whole text message of a live client. */
+    void (*message)(void *ctx, struct client *c, struct str text);
+    uint64_t (*position)(void *ctx); /* of the feed */
+};
+
+struct clients_config {
+    size_t clients_max;
+};
+
+struct clients *clients_new(struct event_base *base, struct rooms *rooms, struct history *history,
+                            const struct clients_config *config, const struct clients_ops *ops,
+                            void *ctx);
+
+/* Frees all at once; ends no posts: outbox first. */
+void clients_free(struct clients *cs);
+size_t clients_count(const struct clients *cs);
+bool clients_full(const struct clients *cs);
+
+/* Takes the descriptor and the buffers (bytes that came behind the handshake, and bytes that must
+ * go before anything else: the 101 is among them). resume: all after `after`, else the newest. */
+void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint64_t after,
+                uint32_t newest, struct buf *in, struct buf *out, uint64_t now_ms);
+
+/* Sends a frame of its own to one client, between two shared ones; nothing when it is closing. */
+void client_send(struct client *c, enum ws_opcode opcode, struct str payload);
+
+/* Starts the closing handshake; the reason has at most 123 bytes. */
+void client_close(struct client *c, unsigned code, const char *reason);
+
+/* A post that names the client begins or ends. */
+void client_hold(struct client *c);
+void client_release(struct client *c);
+
+/* The end of a turn: writes, then frees; true when more is to be done at once. */
+bool clients_turn(struct clients *cs);
+
+/* Each second: pings, deadlines. */
+void clients_sweep(struct clients *cs, uint64_t now_ms);
+
+/* Drain: closes up to count live clients with 1012; returns how many are left. */
+size_t clients_drain(struct clients *cs, size_t count);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The writes of a turn. Nothing is written while events are handled; at the end of the turn who is
+ * behind is gathered into a batch of jobs, one write each of all that it is owed:
+ *
+ *      [rest of a half-sent shared frame] [private bytes] [shared frames]
+ *
+ * and the batch goes to the kernel. A turn writes for TURN_WRITE_US; if more is owed, the next one
+ * does not wait for events, and what came meanwhile rides along. Most clients of a room are owed
+ * the same bytes: their jobs share the iovecs of the one before.
+ */
+#include <assert.h>
+#include <event2/event.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "common/batch.h"
+#include "common/limits.h"
+#include "common/mem.h"
+#include "gateway/clients_internal.h"
+
+enum {
+    IOVS = 8
+}; /* pieces of one write */
+
+struct job {
+    struct client *client;
+    size_t rest, own, shared; /* bytes of the three parts */
+};
+
+static struct batch_job jobs[BATCH_JOBS];
+static struct job infos[BATCH_JOBS];
+static struct iovec iovs[BATCH_JOBS * IOVS];
+static size_t njobs, niovs;
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t clients_now_ms(void)
+{
+    return now_us() / 1000 + 1;
+}
+
+void clients_owe(struct client *c)
+{
+    struct clients *cs = c->clients;
+    if (c->owing || c->writable || c->state == CLIENT_DOOMED)
+        return;
+    if (cs->nowing == cs->owing_cap) {
+        cs->owing_cap = cs->owing_cap * 2 + 64;
+        cs->owing = mem_grow(cs->owing, cs->owing_cap, sizeof(struct client *));
+    }
+    cs->owing[cs->nowing++] = c;
+    c->owing = true;
+}
+
+static bool behind(const struct client *c)
+{
+    return c->out || (c->state == CLIENT_LIVE && c->pos != c->room->log.end);
+}
+
+static void finish_closing(struct client *c)
+{
+    if (c->state != CLIENT_CLOSING || c->out)
+        return;
+    if (c->peer_closed)
+        client_doom(c);
+    else
+        shutdown(event_get_fd(&c->readable), SHUT_WR); /* the peer's close, or time, ends it */
+}
+
+void client_doom_when_written(struct client *c)
+{
+    c->peer_closed = true;
+    clients_owe(c);
+}
+
+static void job_fill(struct client *c, struct job *j, struct batch_job *b)
+{
+    struct iovec *v = iovs + niovs;
+    const struct room_log *l = c->state == CLIENT_LIVE ? &c->room->log : NULL;
+    uint64_t pos = c->pos;
+    size_t n = 0, used = 0;
+    *j = (struct job){.client = c};
+    if (c->out) {
+        uint64_t stop = l ? room_log_boundary(l, pos) : pos;
+        if (stop > pos) {
+            j->rest = room_log_iovecs(l, pos, stop, v, 1, &used);
+            n += used;
+        }
+        pos = stop;
+        struct str own = buf_str(c->out);
+        v[n++] = (struct iovec){(void *)(uintptr_t)own.p, own.len};
+        j->own = own.len;
+    }
+    if (l) {
+        j->shared = room_log_iovecs(l, pos, l->end, v + n, IOVS - n, &used);
+        n += used;
+    }
+    *b = (struct batch_job){event_get_fd(&c->readable), v, n, j->rest + j->own + j->shared, 0};
+    niovs += n;
+}
+
+static void batch_add(struct client *c)
+{
+    if (c->busy || c->writable || c->state == CLIENT_DOOMED)
+        return;
+    if (!behind(c)) {
+        finish_closing(c);
+        return;
+    }
+    c->busy = true;
+    struct job *j = &infos[njobs], *before = njobs ? j - 1 : NULL;
+    struct batch_job *b = &jobs[njobs++];
+    if (before && !c->out && !before->own && before->client->state == CLIENT_LIVE &&
+        c->room == before->client->room && c->pos == before->client->pos) {
+        *j = (struct job){c, 0, 0, before->shared};
+        *b = *(b - 1);
+        b->fd = event_get_fd(&c->readable);
+        return;
+    }
+    job_fill(c, j, b);
+}
+
+static void writable_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct client *c = arg;
+    event_free(c->writable);
+    c->writable = NULL;
+    clients_owe(c);
+}
+
+static void job_done(struct job *j, const struct batch_job *b)
+{
+    struct client *c = j->client;
+    c->busy = false;
+    if (c->state == CLIENT_DOOMED)
+        return;
+    if (b->sent < 0 && b->sent != -EAGAIN) {
+        client_doom(c);
+        return;
+    }
+    size_t sent = b->sent > 0 ? (size_t)b->sent : 0;
+    size_t rest = sent < j->rest ? sent : j->rest;
+    size_t own = sent - rest < j->own ? sent - rest : j->own;
+    buf_take(&c->out, own);
+    if (c->state == CLIENT_LIVE)
+        c->pos = room_log_advance(&c->room->log, c->pos, sent - own);
+    if (sent < b->len) {
+        c->writable =
+            event_new(c->clients->base, event_get_fd(&c->readable), EV_WRITE, writable_cb, c);
+        assert(c->writable);
+        event_add(c->writable, NULL);
+        return;
+    }
+    client_resume_reading(c);
+    if (behind(c))
+        clients_owe(c);
+    else
+        finish_closing(c);
+}
+
+/* Takes who is behind into the batch: first who has bytes of its own, then room by room. */
+static void batch_gather(struct clients *cs)
+{
+    struct room *r;
+    njobs = niovs = 0;
+    while (cs->nowing && njobs < BATCH_JOBS) {
+        struct client *c = cs->owing[--cs->nowing];
+        c->owing = false;
+        client_resume_reading(c);
+        batch_add(c);
+    }
+    while (njobs < BATCH_JOBS && (r = rooms_next_owing(cs->rooms))) {
+        for (; r->todo && njobs < BATCH_JOBS; r->todo--, r->turn++) {
+            if (r->turn >= r->nsubs)
+                r->turn = 0;
+            if (!r->nsubs)
+                break;
+            batch_add(r->subs[r->turn]);
+        }
+        if (r->todo && r->nsubs)
+            room_owe(r); /* at the end of the list: a large room delays no other */
+    }
+}
+
+bool clients_turn(struct clients *cs)
+{
+    uint64_t end = now_us() + TURN_WRITE_US;
+    while (cs->nowing || rooms_owing(cs->rooms)) {
+        batch_gather(cs);
+        if (njobs)
+            batch_run(jobs, njobs);
+        for (size_t i = 0; i < njobs; i++)
+            job_done(&infos[i], &jobs[i]);
+        if (now_us() >= end)
+            break;
+    }
+    bool frees = clients_reap(cs);
+    return frees || cs->nowing || rooms_owing(cs->rooms);
+}
+
+void clients_sweep(struct clients *cs, uint64_t now_ms)
+{
+    for (struct client *c = cs->first; c; c = c->next) {
+        if (c->state == CLIENT_DOOMED)
+            continue;
+        if (c->state == CLIENT_CLOSING) {
+            if (now_ms >= c->closing_ms)
+                client_doom(c);
+        } else if (c->pinged && now_ms - c->heard_ms > WS_PING_MS + WS_PONG_MS) {
+            client_doom(c);
+        } else if (!c->pinged && now_ms - c->heard_ms > WS_PING_MS) {
+            c->pinged = true;
+            client_send(c, WS_PING, STR(""));
+        }
+    }
+}
+
+size_t clients_drain(struct clients *cs, size_t count)
+{
+    for (struct client *c = cs->first; c && count; c = c->next)
+        if (c->state < CLIENT_CLOSING) {
+            client_close(c, WS_CLOSE_RESTART, "this server restarts: reconnect");
+            count--;
+        }
+    return cs->count;
+}
