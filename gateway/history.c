@@ -36,6 +36,7 @@ struct history {
     int port;
     struct history_request *first;
     size_t count;
+    bool closing;
 };
 
 struct history *history_new(struct event_base *base, struct evdns_base *dns, const char *url)
@@ -68,11 +69,9 @@ void history_free(struct history *h)
 {
     if (!h)
         return;
-    for (struct history_request *r = h->first, *next; r; r = next) {
-        next = r->next;
-        r->cb = NULL;
-        evhttp_connection_free(r->conn); /* calls done_cb */
-    }
+    h->closing = true;
+    while (h->first)
+        evhttp_connection_free(h->first->conn); /* calls done_cb */
     free(h->host);
     free(h);
 }
@@ -91,14 +90,13 @@ static void done_cb(struct evhttp_request *req, void *arg)
     history_cb cb = r->cb;
     void *owner = r->arg;
     free(r);
-    if (cb)
-        cb(owner, status == 200, status, body);
+    cb(owner, status == 200, status, body);
 }
 
 static struct history_request *request(struct history *h, const char *path, history_cb cb,
                                        void *arg)
 {
-    if (h->count >= REQUESTS_MAX)
+    if (h->closing || h->count >= REQUESTS_MAX)
         return NULL;
     struct evhttp_connection *conn =
         evhttp_connection_base_new(h->base, h->dns, h->host, (uint16_t)h->port);

@@ -19,7 +19,7 @@ typedef void (*history_cb)(void *arg, bool ok, int status, struct str lines);
 /* Borrows url, base and dns until history_free. */
 struct history *history_new(struct event_base *base, struct evdns_base *dns, const char *url);
 
-/* Ends what is under way without calling back. */
+/* Ends what is under way: each is called back with ok false. NULL is fine. */
 void history_free(struct history *h);
 
 /* A page of a room's messages with after < id < before (0: no bound), as of a moment when

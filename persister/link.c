@@ -42,6 +42,7 @@ enum channel {
 struct link {
     struct log_names names;
     const char *channels[CHANNELS]; /* of names */
+    struct redis_config config;     /* which redis.h borrows */
     struct redis *redis;            /* NULL once stopped */
     struct feed feed;
     struct ingest *ingest;
@@ -303,12 +304,12 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
     ingest_tick(l->ingest, now_ms());
     event_assign(&l->tick, base, -1, EV_PERSIST, tick_cb, l);
     event_add(&l->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
-    const struct redis_config redis = {
+    l->config = (struct redis_config){
         .url = config->redis_url,
         .channels = l->channels,
         .nchannels = CHANNELS,
     };
-    l->redis = redis_new(base, dns, &redis, &redis_ops, l);
+    l->redis = redis_new(base, dns, &l->config, &redis_ops, l);
     return l;
 }
 

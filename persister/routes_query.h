@@ -5,6 +5,7 @@
 
 #include "common/buf.h"
 #include "common/limits.h"
+#include "common/query.h"
 #include "persister/store.h"
 
 struct history_query {
@@ -17,12 +18,5 @@ struct history_query {
  * in the order room, limit, before, after, min_id. q->page.room is left empty: the caller points
  * it to q->room once the query has found its place. */
 bool history_query_read(struct history_query *q, struct str query, struct buf **detail);
-
-/* A whole number as pydantic reads it: a sign, digits, white space around them; saturated to what
- * fits. False when it is none. */
-bool whole_number_read(struct str text, int64_t *out);
-
-/* Appends an entry `int_parsing` for the text. */
-void detail_add_not_whole(struct buf **detail, const char *loc_json, struct str text);
 
 #endif

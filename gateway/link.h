@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gateway's side of the log: the link to Redis with the engines around it. Posts go in, and
+ * come back with their id once this gateway's feed has passed it; messages go to the rooms.
+ */
+#ifndef GATEWAY_LINK_H
+#define GATEWAY_LINK_H
+
+#include "common/buf.h"
+#include "gateway/outbox.h"
+#include "gateway/room.h"
+#include "gateway/waits.h"
+
+struct event_base;
+struct evdns_base;
+struct link;
+
+enum send_result {
+    SEND_DONE,     /* in the log (and stored, if that was wanted): id and time are set */
+    SEND_MISMATCH, /* the key was used for other content */
+    SEND_FULL,     /* the persister is behind: not stored */
+    SEND_REFUSED,  /* not stored */
+    SEND_MAYBE,    /* may be stored */
+};
+
+/* What a client sends; the strings are copied. */
+struct send {
+    struct str room, username, content;
+    struct str key; /* the client's idempotency key or nonce, or empty */
+    bool stored;    /* answered only when it is in SQLite */
+};
+
+/* The outcome: json is the final message when it is done. */
+typedef void (*send_cb)(void *arg, enum send_result result, uint64_t id, struct str json);
+
+struct link_config {
+    const char *redis_url, *redis_prefix;
+    size_t outbox_max;
+    unsigned long idempotency_seconds;
+};
+
+struct link *link_new(struct event_base *base, struct evdns_base *dns,
+                      const struct link_config *config, struct rooms *rooms);
+
+/* Tells every sender, then frees. NULL is fine. */
+void link_free(struct link *l);
+
+/* False when the outbox is full: nothing was taken and cb will not come. cb may come from within.
+ */
+bool link_send(struct link *l, const struct send *s, send_cb cb, void *arg);
+
+/* Calls w->done when the feed has id, or it cannot be told. */
+void link_wait(struct link *l, struct wait *w);
+
+uint64_t link_position(const struct link *l);
+uint64_t link_lease(const struct link *l);
+bool link_started(const struct link *l); /* the feed knows where the log is */
+bool link_ready(const struct link *l, const char **why);
+bool link_empty(const struct link *l); /* no post is under way */
+void link_describe(const struct link *l, struct buf **json);
+
+#endif

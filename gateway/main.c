@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chat-gateway: HTTP and WebSocket on one side, the log in Redis on the other. This file puts the
+ * parts together, turns the loop and ends it.
+ *
+ * The end, on SIGTERM or SIGINT: /readyz says 503, no new connections, WebSocket clients are closed
+ * with 1012 spread over half of DRAIN_SECONDS, what is in flight is answered. A second signal does
+ * not wait.
+ */
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/server.h"
+#include "common/version.h"
+#include "gateway/routes.h"
+
+enum {
+    SIGNALS = 2,
+    ERROR_BYTES = 512,
+    SECOND_MS = 1000,
+    TICK_MS = 100,
+    KEEP_BYTES = 64 << 20, /* of freed memory, so that a burst's is not given back and faulted in */
+};
+
+struct gateway {
+    struct settings settings;
+    struct event_base *base;
+    struct evdns_base *dns;
+    struct history *history;
+    struct rooms *rooms;
+    struct link *link;
+    struct clients *clients;
+    struct server *server;
+    struct routes routes;
+    struct event *signals[SIGNALS];
+    struct event *tick;
+    uint64_t swept_ms, deadline_ms;
+    size_t drain_step; /* clients closed at each tick */
+    bool over, was_ready;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+}
+
+static uint64_t position(void *ctx)
+{
+    const struct gateway *g = ctx;
+    return link_position(g->link);
+}
+
+static void frame(void *ctx, struct client *c, struct str text)
+{
+    struct gateway *g = ctx;
+    routes_frame(&g->routes, c, text);
+}
+
+static const struct clients_ops clients_ops = {.message = frame, .position = position};
+
+/* ---- the end ---- */
+
+static void signal_cb(evutil_socket_t number, short what, void *arg)
+{
+    (void)what;
+    struct gateway *g = arg;
+    if (g->routes.draining) {
+        g->over = true;
+        return;
+    }
+    log_info("stopping", "signal=%s clients=%zu", number == SIGTERM ? "SIGTERM" : "SIGINT",
+             clients_count(g->clients));
+    g->routes.draining = true;
+    g->deadline_ms = now_ms() + g->settings.drain_seconds * 1000;
+    size_t ticks = g->settings.drain_seconds * 1000 / TICK_MS / 2 + 1;
+    g->drain_step = clients_count(g->clients) / ticks + 1;
+    server_drain(g->server);
+}
+
+static void drain_step(struct gateway *g)
+{
+    size_t left = clients_drain(g->clients, g->drain_step);
+    bool done = !left && server_idle(g->server) && link_empty(g->link);
+    if (done || now_ms() >= g->deadline_ms)
+        g->over = true;
+}
+
+static void tick_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct gateway *g = arg;
+    const char *why = NULL;
+    uint64_t now = now_ms();
+    if (g->routes.draining)
+        drain_step(g);
+    bool ready = routes_ready(&g->routes, &why);
+    if (ready != g->was_ready)
+        log_info(ready ? "ready" : "not ready", "why=%s", ready ? "" : why);
+    g->was_ready = ready;
+    if (now - g->swept_ms < SECOND_MS)
+        return;
+    g->swept_ms = now;
+    clients_sweep(g->clients, now);
+    rooms_sweep(g->rooms, now);
+}
+
+/* ---- the start ---- */
+
+/* Without a resolv.conf names are looked up in the hosts file alone. */
+static bool dns_start(struct gateway *g)
+{
+    const int flags = EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE;
+    g->dns = evdns_base_new(g->base, flags);
+    if (g->dns)
+        return true;
+    g->dns = evdns_base_new(g->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    if (g->dns)
+        evdns_base_load_hosts(g->dns, "/etc/hosts");
+    return g->dns;
+}
+
+static bool loop_start(struct gateway *g, char *error, size_t size)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
+    const char *debug = getenv("EVENT_DEBUG_MODE");
+    if (debug && strcmp(debug, "1") == 0)
+        event_enable_debug_mode();
+    g->base = event_base_new();
+    if (!g->base || !dns_start(g)) {
+        snprintf(error, size, "cannot start the event loop");
+        return false;
+    }
+    for (int i = 0; i < SIGNALS; i++) {
+        g->signals[i] = evsignal_new(g->base, numbers[i], signal_cb, g);
+        event_add(g->signals[i], NULL);
+    }
+    g->tick = event_new(g->base, -1, EV_PERSIST, tick_cb, g);
+    event_add(g->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
+    return true;
+}
+
+static bool start(struct gateway *g)
+{
+    const struct settings *s = &g->settings;
+    char error[ERROR_BYTES];
+    const struct server_config server = {.host = s->host,
+                                         .port = (unsigned)s->port,
+                                         .conns_max = s->conns_max,
+                                         .body_max = HTTP_BODY_BYTES_MAX};
+    g->routes.settings = s;
+    if (!loop_start(g, error, sizeof error) ||
+        !(g->server = server_new(g->base, &server, &routes_ops, &g->routes, error, sizeof error))) {
+        log_error("cannot start", "reason=%s", error);
+        return false;
+    }
+    g->history = history_new(g->base, g->dns, s->persister_url);
+    g->rooms = rooms_new(g->history, &(struct rooms_config){s->history_messages, s->lag_bytes});
+    g->clients = clients_new(g->base, g->rooms, g->history,
+                             &(struct clients_config){s->clients_max}, &clients_ops, g);
+    const struct link_config link = {s->redis_url, s->redis_prefix, s->outbox_max,
+                                     s->idempotency_seconds};
+    g->link = link_new(g->base, g->dns, &link, g->rooms);
+    g->routes.link = g->link;
+    g->routes.rooms = g->rooms;
+    g->routes.clients = g->clients;
+    g->routes.history = g->history;
+    log_info("started", "version=%s host=%s port=%u", CHAT_VERSION, s->host,
+             server_port(g->server));
+    return true;
+}
+
+/* A turn: events, then the writes and the frees that they made us owe. */
+static void run(struct gateway *g)
+{
+    while (!g->over) {
+        bool http = server_turn(g->server), sockets = clients_turn(g->clients);
+        event_base_loop(g->base, http || sockets ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    }
+    server_turn(g->server);
+    clients_turn(g->clients);
+}
+
+/* In the order in which the parts lean on each other; each may not be there. */
+static void stop(struct gateway *g)
+{
+    link_free(g->link);
+    history_free(g->history);
+    if (g->server)
+        server_turn(g->server);
+    clients_free(g->clients);
+    rooms_free(g->rooms);
+    server_free(g->server);
+    if (g->tick)
+        event_free(g->tick);
+    for (int i = 0; i < SIGNALS; i++)
+        if (g->signals[i])
+            event_free(g->signals[i]);
+    if (g->dns)
+        evdns_base_free(g->dns, 0);
+    if (g->base)
+        event_base_free(g->base);
+    libevent_global_shutdown();
+}
+
+int main(int argc, char **argv)
+{
+    struct gateway g = {0};
+    switch (settings_load(&g.settings, argc, argv)) {
+    case CONFIG_OK:
+        break;
+    case CONFIG_SHOWN:
+        return EXIT_SUCCESS;
+    case CONFIG_WRONG:
+        return 2;
+    }
+    log_init("gateway", (enum log_level)g.settings.log_level, g.settings.log_format == 1);
+    settings_log(&g.settings);
+    signal(SIGPIPE, SIG_IGN);
+    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+    mallopt(M_TOP_PAD, 256 << 10);
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    bool started = start(&g);
+    if (started)
+        run(&g);
+    stop(&g);
+    if (started)
+        log_info("stopped", "");
+    return started ? EXIT_SUCCESS : EXIT_FAILURE;
+}

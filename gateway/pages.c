@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A page is read from the room's log as far as that reaches back, and what is older is asked of the
+ * persister and put in front: [persister: id <= reach][log: id > reach]. With the persister away,
+ * what memory has is served, with `Chat-Complete: false`; a page of which memory has nothing is
+ * 503.
+ */
+#include "gateway/pages.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/mem.h"
+#include "common/message.h"
+#include "common/query.h"
+#include "gateway/answer.h"
+
+/* One GET under way. */
+struct getting {
+    struct routes *routes;
+    struct exchange *x;
+    struct room *room;
+    struct room_waiter waiter;
+    struct wait wait;       /* for min_id */
+    uint64_t after, before; /* bounds, 0: none */
+    size_t limit;
+    bool newest;    /* of what is between the bounds; else the oldest */
+    uint64_t split; /* the persister was asked for ids up to here */
+    char etag[80];  /* If-None-Match, or empty */
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+}
+
+static void getting_free(struct getting *g)
+{
+    if (g->room)
+        g->room->holds--;
+    free(g);
+}
+
+static void page_answer(struct getting *g, struct buf *array, struct room_page page, bool complete)
+{
+    struct buf *headers = NULL, *body = NULL;
+    char etag[80];
+    snprintf(etag, sizeof etag, "\"%" PRIu64 "-%" PRIu64 "-%zu%s\"", page.first, page.last,
+             page.count, complete ? "" : "p");
+    buf_printf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\n", etag);
+    if (page.count == g->limit && page.first > 1)
+        buf_printf(&headers, "Link: <?limit=%zu&before=%" PRIu64 ">; rel=\"prev\"\r\n", g->limit,
+                   page.first);
+    if (!complete)
+        buf_add_str(&headers, STR("Chat-Complete: false\r\n"));
+    if (strcmp(etag, g->etag) == 0) {
+        exchange_respond(g->x, &(struct response){.status = 304, .headers = buf_str(headers)});
+    } else {
+        buf_add_char(&body, '[');
+        buf_add_str(&body, buf_str(array));
+        buf_add_char(&body, ']');
+        answer_json(g->x, 200, buf_str(headers), buf_str(body));
+    }
+    buf_free(&headers);
+    buf_free(&body);
+}
+
+static void page_serve(struct getting *g);
+
+static struct room_page lines_add(struct str lines, struct buf **array)
+{
+    struct room_page page = {0};
+    struct str line = {0}, room;
+    uint64_t id;
+    while (history_line(&lines, &line)) {
+        if (!message_peek(line, &id, &room))
+            continue;
+        if (page.count++)
+            buf_add_char(array, ',');
+        else
+            page.first = id;
+        page.last = id;
+        buf_add_str(array, line);
+    }
+    return page;
+}
+
+static void older_came(void *arg, bool ok, int status, struct str lines)
+{
+    (void)status;
+    struct getting *g = arg;
+    const struct room_log *l = &g->room->log;
+    if (l->reach > g->split) { /* the log was trimmed meanwhile */
+        page_serve(g);
+        return;
+    }
+    struct buf *array = NULL, *recent = NULL;
+    struct room_page old = lines_add(lines, &array);
+    size_t left = g->limit - (old.count < g->limit ? old.count : g->limit);
+    uint64_t from = g->after > g->split ? g->after : g->split;
+    bool inside = !g->before || g->before > g->split + 1;
+    struct room_page new = {0};
+    if (left && inside)
+        new = room_log_page(l, from, g->before, left, g->newest, &recent);
+    if (!ok && !new.count) {
+        answer_unavailable(g->x, "older messages cannot be reached now");
+    } else {
+        if (old.count && new.count)
+            buf_add_char(&array, ',');
+        buf_add_str(&array, buf_str(recent));
+        struct room_page page = {old.count + new.count, old.count ? old.first : new.first,
+                                 new.count ? new.last : old.last};
+        page_answer(g, array, page, ok);
+    }
+    buf_free(&array);
+    buf_free(&recent);
+    getting_free(g);
+}
+
+/* Does memory have all of the page? If not, what is missing is asked of the persister. */
+static void page_serve(struct getting *g)
+{
+    const struct room_log *l = &g->room->log;
+    struct buf *array = NULL;
+    uint64_t after = g->after > l->reach ? g->after : l->reach;
+    struct room_page page = {0};
+    if (!g->before || g->before > after)
+        page = room_log_page(l, after, g->before, g->limit, g->newest, &array);
+    bool whole = l->reach == 0 || g->after >= l->reach || (g->newest && page.count == g->limit);
+    if (whole) {
+        page_answer(g, array, page, true);
+        buf_free(&array);
+        getting_free(g);
+        return;
+    }
+    buf_free(&array);
+    g->split = l->reach;
+    uint64_t before = g->before && g->before <= l->reach ? g->before : l->reach + 1;
+    size_t limit = g->newest ? g->limit - page.count : g->limit;
+    struct str name = {g->room->name, g->room->name_len};
+    if (!history_page(g->routes->history, name, g->newest ? 0 : g->after, before, (unsigned)limit,
+                      before - 1, older_came, g))
+        older_came(g, false, 0, STR(""));
+}
+
+static void getting_awake(struct room_waiter *w)
+{
+    page_serve((struct getting *)(void *)((char *)w - offsetof(struct getting, waiter)));
+}
+
+static void getting_begin(struct getting *g)
+{
+    g->waiter.awake = getting_awake;
+    room_wait(g->room, &g->waiter);
+}
+
+static void min_id_done(struct wait *w, enum wait_result result)
+{
+    struct getting *g = (struct getting *)(void *)((char *)w - offsetof(struct getting, wait));
+    if (result == WAIT_MET) {
+        getting_begin(g);
+        return;
+    }
+    answer_unavailable(g->x, "min_id has not come to this gateway yet");
+    getting_free(g);
+}
+
+static bool query_read(struct getting *g, struct str query, uint64_t *min_id, struct buf **errors)
+{
+    uint64_t limit = PAGE_LIMIT_DEFAULT;
+    const int64_t id_max = (int64_t)1 << 53;
+    bool before, after;
+    query_number_read(query, "limit", "[\"query\",\"limit\"]", 1, PAGE_LIMIT_MAX, &limit, errors);
+    before =
+        query_number_read(query, "before", "[\"query\",\"before\"]", 1, id_max, &g->before, errors);
+    after =
+        query_number_read(query, "after", "[\"query\",\"after\"]", 0, id_max, &g->after, errors);
+    query_number_read(query, "min_id", "[\"query\",\"min_id\"]", 0, id_max, min_id, errors);
+    g->limit = (size_t)limit;
+    g->newest = !after;
+    (void)before;
+    return !*errors;
+}
+
+static void answer_errors(struct exchange *x, struct buf *errors)
+{
+    struct buf *list = NULL;
+    buf_add_char(&list, '[');
+    buf_add_str(&list, buf_str(errors));
+    buf_add_char(&list, ']');
+    answer_detail(x, 422, STR(""), buf_str(list));
+    buf_free(&list);
+}
+
+void pages_get(struct routes *r, struct exchange *x, const struct http_request *req,
+               struct str room)
+{
+    struct getting *g = mem_zalloc(sizeof *g);
+    struct buf *errors = NULL;
+    uint64_t min_id = 0;
+    *g = (struct getting){.routes = r, .x = x};
+    if (!query_read(g, req->query, &min_id, &errors)) {
+        answer_errors(x, errors);
+        buf_free(&errors);
+        free(g);
+        return;
+    }
+    struct str etag = http_header(req, "If-None-Match");
+    if (etag.p && etag.len < sizeof g->etag)
+        memcpy(g->etag, etag.p, etag.len);
+    if (!link_started(r->link) ||
+        !(g->room = room_get(r->rooms, room, link_position(r->link), now_ms()))) {
+        answer_unavailable(x, "the log has not been read yet");
+        free(g);
+        return;
+    }
+    g->room->holds++;
+    if (min_id > link_position(r->link) && min_id > link_lease(r->link)) {
+        answer_unavailable(x, "min_id is above every id that can exist now");
+        getting_free(g);
+        return;
+    }
+    g->wait = (struct wait){
+        .id = min_id, .deadline_ms = now_ms() + MIN_ID_MS, .what = WAIT_SEEN, .done = min_id_done};
+    if (min_id > link_position(r->link))
+        link_wait(r->link, &g->wait);
+    else
+        getting_begin(g);
+}
+
+static void message_came(void *arg, bool ok, int status, struct str lines)
+{
+    struct exchange *x = arg;
+    if (ok)
+        answer_json(x, 200, STR(""), lines);
+    else if (status == 404)
+        exchange_fail(x, 404, "Not Found");
+    else
+        answer_unavailable(x, "older messages cannot be reached now");
+}
+
+void pages_get_message(struct routes *r, struct exchange *x, struct str segment)
+{
+    char text[32] = "";
+    size_t len = 0;
+    int64_t id = 0;
+    if (!http_path_decode(segment, text, sizeof text, &len) ||
+        !whole_number_read((struct str){text, len}, &id)) {
+        struct buf *errors = NULL;
+        detail_add_not_whole(&errors, "[\"path\",\"id\"]", segment);
+        answer_errors(x, errors);
+        buf_free(&errors);
+        return;
+    }
+    struct room *room = id > 0 ? rooms_find_message(r->rooms, (uint64_t)id) : NULL;
+    struct buf *json = NULL;
+    if (id < 1 || id > (int64_t)link_position(r->link)) {
+        exchange_fail(x, 404, "Not Found");
+    } else if (room) {
+        room_log_page(&room->log, (uint64_t)id - 1, (uint64_t)id + 1, 1, false, &json);
+        answer_json(x, 200, STR(""), buf_str(json));
+        buf_free(&json);
+    } else if (!history_message(r->history, (uint64_t)id, message_came, x)) {
+        answer_unavailable(x, "older messages cannot be reached now");
+    }
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* GET of messages: pages of a room and single ones, from memory and from the persister. */
+#ifndef GATEWAY_PAGES_H
+#define GATEWAY_PAGES_H
+
+#include "gateway/routes.h"
+
+/* GET /messages and /rooms/{room}/messages. */
+void pages_get(struct routes *r, struct exchange *x, const struct http_request *req,
+               struct str room);
+
+/* GET /messages/{id}. */
+void pages_get_message(struct routes *r, struct exchange *x, struct str segment);
+
+#endif

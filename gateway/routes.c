@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a request or a frame to a message on its way, and to the answer. Reading is in pages.c.
+ *
+ *   POST /messages, /rooms/{room}/messages    GET likewise, GET /messages/{id}
+ *   GET /ws, /rooms/{room}/ws                 GET /livez, /readyz, /healthz
+ */
+#include "gateway/routes.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "common/message.h"
+#include "common/query.h"
+#include "common/version.h"
+#include "gateway/answer.h"
+#include "gateway/pages.h"
+
+enum route {
+    ROUTE_NONE,
+    ROUTE_MESSAGES,
+    ROUTE_MESSAGE,
+    ROUTE_WS,
+    ROUTE_LIVEZ,
+    ROUTE_READYZ,
+    ROUTE_HEALTHZ,
+    ROUTE_SLASH, /* /messages/: redirected */
+};
+
+static const char *const allow[] = {
+    [ROUTE_NONE] = "",
+    [ROUTE_MESSAGES] = "GET, HEAD, OPTIONS, POST",
+    [ROUTE_MESSAGE] = "GET, HEAD, OPTIONS",
+    [ROUTE_WS] = "GET",
+    [ROUTE_LIVEZ] = "GET, HEAD",
+    [ROUTE_READYZ] = "GET, HEAD",
+    [ROUTE_HEALTHZ] = "GET, HEAD",
+    [ROUTE_SLASH] = "GET, HEAD, OPTIONS, POST",
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+}
+
+/* ---- which route ---- */
+
+static bool cut_prefix(struct str *path, struct str prefix)
+{
+    if (path->len < prefix.len || memcmp(path->p, prefix.p, prefix.len) != 0)
+        return false;
+    path->p += prefix.len;
+    path->len -= prefix.len;
+    return true;
+}
+
+/* *rest is the id of ROUTE_MESSAGE; *room the room. */
+static enum route route_of(struct str path, struct str *room, struct str *rest)
+{
+    struct str p = path;
+    *room = STR("lobby");
+    *rest = (struct str){"", 0};
+    if (str_eq(p, STR("/livez")))
+        return ROUTE_LIVEZ;
+    if (str_eq(p, STR("/readyz")))
+        return ROUTE_READYZ;
+    if (str_eq(p, STR("/healthz")))
+        return ROUTE_HEALTHZ;
+    if (cut_prefix(&p, STR("/rooms/"))) {
+        const char *slash = p.len ? memchr(p.p, '/', p.len) : NULL;
+        if (!slash)
+            return ROUTE_NONE;
+        *room = (struct str){p.p, (size_t)(slash - p.p)};
+        p = (struct str){slash, p.len - room->len};
+        if (!room_name_valid(*room))
+            return ROUTE_NONE;
+        return str_eq(p, STR("/messages")) ? ROUTE_MESSAGES
+               : str_eq(p, STR("/ws"))     ? ROUTE_WS
+                                           : ROUTE_NONE;
+    }
+    if (str_eq(p, STR("/ws")))
+        return ROUTE_WS;
+    if (str_eq(p, STR("/messages")))
+        return ROUTE_MESSAGES;
+    if (str_eq(p, STR("/messages/")))
+        return ROUTE_SLASH;
+    if (cut_prefix(&p, STR("/messages/")) && !memchr(p.p, '/', p.len)) {
+        *rest = p;
+        return ROUTE_MESSAGE;
+    }
+    return ROUTE_NONE;
+}
+
+/* ---- origins ---- */
+
+static bool origin_allowed(const struct settings *s, struct str origin)
+{
+    if (strcmp(s->allowed_origins, "*") == 0 || !origin.p)
+        return true;
+    for (const char *p = s->allowed_origins; *p;) {
+        size_t len = strcspn(p, ",");
+        struct str one = {p, len};
+        while (one.len && *one.p == ' ')
+            one.p++, one.len--;
+        if (str_eq_nocase(one, origin))
+            return true;
+        p += len + (p[len] == ',');
+    }
+    return false;
+}
+
+static void add_headers(void *ctx, const struct http_request *req, struct buf **out)
+{
+    const struct routes *r = ctx;
+    struct str origin = http_header(req, "Origin"), id = http_header(req, "X-Request-ID");
+    bool all = strcmp(r->settings->allowed_origins, "*") == 0;
+    if (!all)
+        buf_add_str(out, STR("Vary: Origin\r\n"));
+    if (origin.p && origin_allowed(r->settings, origin)) {
+        buf_add_str(out, STR("Access-Control-Allow-Origin: "));
+        buf_add_str(out, all ? STR("*") : origin);
+        buf_add_str(out, STR("\r\nAccess-Control-Expose-Headers: Location, Link, ETag, "
+                             "Retry-After, X-Request-ID\r\n"));
+    }
+    if (id.p && id.len && id.len <= IDEMPOTENCY_KEY_BYTES_MAX) {
+        buf_add_str(out, STR("X-Request-ID: "));
+        buf_add_str(out, id);
+        buf_add_str(out, STR("\r\n"));
+    }
+}
+
+static void preflight(struct exchange *x, const struct http_request *req, enum route route)
+{
+    struct str asked = http_header(req, "Access-Control-Request-Headers");
+    struct buf *headers = NULL;
+    buf_printf(&headers,
+               "Allow: %s\r\nAccess-Control-Allow-Methods: %s\r\n"
+               "Access-Control-Max-Age: 600\r\n",
+               allow[route], allow[route]);
+    if (asked.p) {
+        buf_add_str(&headers, STR("Access-Control-Allow-Headers: "));
+        buf_add_str(&headers, asked);
+        buf_add_str(&headers, STR("\r\n"));
+    }
+    exchange_respond(x, &(struct response){.status = 204, .headers = buf_str(headers)});
+    buf_free(&headers);
+}
+
+/* ---- POST ---- */
+
+static void post_done(void *arg, enum send_result result, uint64_t id, struct str json)
+{
+    struct exchange *x = arg;
+    struct buf *headers = NULL;
+    switch (result) {
+    case SEND_DONE:
+        buf_printf(&headers, "Location: /messages/%" PRIu64 "\r\n", id);
+        answer_json(x, 201, buf_str(headers), json);
+        buf_free(&headers);
+        break;
+    case SEND_MISMATCH:
+        exchange_fail(x, 422, "This Idempotency-Key was used for another content");
+        break;
+    case SEND_FULL:
+        answer_unavailable(x, "Not stored by this request: too much waits for the persister");
+        break;
+    case SEND_REFUSED:
+        answer_unavailable(x, "Not stored by this request: the log does not take messages now");
+        break;
+    case SEND_MAYBE:
+        exchange_fail(x, 504, "May be stored: ask again with the same Idempotency-Key");
+        break;
+    }
+}
+
+/* application/json or application/…+json, with a charset of UTF-8 if any. */
+static bool is_json(struct str type)
+{
+    const char *end = type.len ? memchr(type.p, ';', type.len) : NULL;
+    struct str media = {type.p, end ? (size_t)(end - type.p) : type.len};
+    while (media.len && (media.p[media.len - 1] == ' ' || media.p[media.len - 1] == '\t'))
+        media.len--;
+    if (end) {
+        struct str rest = {end, type.len - (size_t)(end - type.p)};
+        for (size_t i = 0; i + 8 <= rest.len; i++)
+            if (str_eq_nocase((struct str){rest.p + i, 8}, STR("charset="))) {
+                struct str set = {rest.p + i + 8, rest.len - i - 8};
+                if (set.len && *set.p == '"')
+                    set.p++, set.len--;
+                if (set.len < 5 || !str_eq_nocase((struct str){set.p, 5}, STR("utf-8")))
+                    return false;
+            }
+    }
+    const struct str base = STR("application/");
+    return str_eq_nocase(media, STR("application/json")) ||
+           (media.len > base.len + 5 && str_eq_nocase((struct str){media.p, base.len}, base) &&
+            str_eq_nocase((struct str){media.p + media.len - 5, 5}, STR("+json")));
+}
+
+static void post(struct routes *r, struct exchange *x, const struct http_request *req,
+                 struct str body, struct str room)
+{
+    struct draft d;
+    struct buf *detail = NULL;
+    struct str key = http_header(req, "Idempotency-Key");
+    if (body.len && !is_json(http_header(req, "Content-Type"))) {
+        exchange_fail(x, 415, "Send application/json");
+        return;
+    }
+    if (key.p && (key.len == 0 || key.len > IDEMPOTENCY_KEY_BYTES_MAX)) {
+        exchange_fail(x, 422, "Idempotency-Key: 1 to 255 bytes are accepted");
+        return;
+    }
+    if (draft_parse(&d, body, r->settings->content_max, false, &detail) != DRAFT_OK) {
+        answer_detail(x, 422, STR(""), buf_str(detail));
+        buf_free(&detail);
+        return;
+    }
+    const struct send send = {
+        .room = room,
+        .username = d.username,
+        .content = d.content,
+        .key = key,
+        .stored = r->settings->ack == ACK_STORED || http_header_has(req, "Prefer", "wait=stored"),
+    };
+    if (r->draining)
+        answer_unavailable(x, "Not stored by this request: this server restarts");
+    else if (!link_send(r->link, &send, post_done, x))
+        answer_unavailable(x, "Not stored by this request: too many messages wait for Redis");
+    draft_done(&d);
+}
+
+/* ---- WebSocket ---- */
+
+static const char *handshake_fault(const struct http_request *req)
+{
+    if (req->http_1_0)
+        return "HTTP/1.1 is needed";
+    if (!http_header_has(req, "Connection", "Upgrade"))
+        return "Connection: Upgrade is missing";
+    if (http_header_count(req, "Sec-WebSocket-Key") != 1 ||
+        !ws_key_valid(http_header(req, "Sec-WebSocket-Key")))
+        return "Sec-WebSocket-Key: base64 of 16 bytes is needed, once";
+    if (req->chunked || (req->has_length && req->length > 0))
+        return "a handshake has no body";
+    return NULL;
+}
+
+static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_request *req)
+{
+    const struct str upgrade = STR("Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    if (!http_header_has(req, "Upgrade", "websocket")) {
+        answer_detail(x, 426, upgrade, STR("\"Upgrade Required\""));
+        return true;
+    }
+    const char *fault = handshake_fault(req);
+    if (fault) {
+        exchange_fail(x, 400, fault);
+    } else if (!str_eq(http_header(req, "Sec-WebSocket-Version"), STR("13"))) {
+        answer_detail(x, 426, STR("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
+                      STR("\"Sec-WebSocket-Version: 13 is needed\""));
+    } else if (!origin_allowed(r->settings, http_header(req, "Origin"))) {
+        exchange_fail(x, 403, "This Origin is not in ALLOWED_ORIGINS");
+    } else if (r->draining || clients_full(r->clients)) {
+        answer_unavailable(x, r->draining ? "this server restarts" : "too many clients");
+    } else if (!link_started(r->link)) {
+        answer_unavailable(x, "the log has not been read yet");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void ws(struct routes *r, struct exchange *x, const struct http_request *req,
+               struct str name)
+{
+    uint64_t after = 0, newest = JOIN_HISTORY_DEFAULT;
+    struct buf *errors = NULL, *in = NULL, *out = NULL;
+    if (ws_refuse(r, x, req))
+        return;
+    bool resume = query_number_read(req->query, "after", "[\"query\",\"after\"]", 0,
+                                    (int64_t)1 << 53, &after, &errors);
+    query_number_read(req->query, "history", "[\"query\",\"history\"]", 0, PAGE_LIMIT_MAX, &newest,
+                      &errors);
+    if (errors) {
+        struct buf *list = NULL;
+        buf_add_char(&list, '[');
+        buf_add_str(&list, buf_str(errors));
+        buf_add_char(&list, ']');
+        answer_detail(x, 422, STR(""), buf_str(list));
+        buf_free(&list);
+        buf_free(&errors);
+        return;
+    }
+    struct room *room = room_get(r->rooms, name, link_position(r->link), now_ms());
+    if (!room) {
+        answer_unavailable(x, "too many rooms are in use");
+        return;
+    }
+    char accept[WS_ACCEPT_BYTES];
+    ws_accept(http_header(req, "Sec-WebSocket-Key"), accept);
+    int fd = exchange_take(x, &in, &out);
+    if (fd < 0)
+        return;
+    buf_add_str(&out, STR("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                          "Connection: Upgrade\r\nSec-WebSocket-Accept: "));
+    buf_add(&out, accept, sizeof accept);
+    buf_add_str(&out, STR("\r\n\r\n"));
+    client_new(r->clients, fd, room, resume, after, (uint32_t)newest, in, out, now_ms());
+}
+
+/* A frame's message under way. */
+struct framed {
+    struct client *client;
+    char *nonce; /* as JSON, or NULL */
+};
+
+static void frame_error(struct client *c, const char *code, struct str detail)
+{
+    struct buf *text = NULL;
+    buf_printf(&text, "{\"type\":\"error\",\"code\":\"%s\",\"detail\":", code);
+    buf_add_str(&text, detail);
+    buf_add_char(&text, '}');
+    client_send(c, WS_TEXT, buf_str(text));
+    buf_free(&text);
+}
+
+static void frame_fail(struct framed *f, const char *code, const char *words)
+{
+    struct buf *text = NULL;
+    buf_printf(&text, "{\"type\":\"error\",\"code\":\"%s\",\"detail\":", code);
+    json_add_bytes(&text, str_of(words));
+    if (f->nonce) {
+        buf_add_str(&text, STR(",\"nonce\":"));
+        buf_add_str(&text, str_of(f->nonce));
+    }
+    buf_add_char(&text, '}');
+    client_send(f->client, WS_TEXT, buf_str(text));
+    buf_free(&text);
+}
+
+static void frame_done(void *arg, enum send_result result, uint64_t id, struct str json)
+{
+    (void)json;
+    struct framed *f = arg;
+    struct buf *ack = NULL;
+    switch (result) {
+    case SEND_DONE:
+        if (f->nonce) {
+            buf_add_str(&ack, STR("{\"type\":\"ack\",\"nonce\":"));
+            buf_add_str(&ack, str_of(f->nonce));
+            buf_add_str(&ack, STR(",\"id\":"));
+            buf_add_u64(&ack, id);
+            buf_add_char(&ack, '}');
+            client_send(f->client, WS_TEXT, buf_str(ack));
+            buf_free(&ack);
+        }
+        break;
+    case SEND_MISMATCH:
+        frame_fail(f, "nonce_reused", "this nonce was used for another content");
+        break;
+    case SEND_FULL:
+    case SEND_REFUSED:
+        frame_fail(f, "unavailable", "not stored: send it again later");
+        break;
+    case SEND_MAYBE:
+        frame_fail(f, "timeout", "may be stored: send it again with the same nonce");
+        break;
+    }
+    client_release(f->client);
+    free(f->nonce);
+    free(f);
+}
+
+void routes_frame(void *ctx, struct client *c, struct str text)
+{
+    struct routes *r = ctx;
+    struct draft d;
+    struct buf *detail = NULL;
+    enum draft_result result = draft_parse(&d, text, r->settings->content_max, true, &detail);
+    if (result != DRAFT_OK) {
+        frame_error(c, result == DRAFT_INVALID ? "invalid_message" : "invalid_json",
+                    buf_str(detail));
+        buf_free(&detail);
+        return;
+    }
+    struct framed *f = mem_zalloc(sizeof *f);
+    f->client = c;
+    if (d.has_nonce) {
+        struct buf *nonce = NULL;
+        json_add_string(&nonce, d.nonce);
+        struct str s = buf_str(nonce);
+        f->nonce = mem_strndup(s.p, s.len);
+        buf_free(&nonce);
+    }
+    const struct send send = {.room = {c->room->name, c->room->name_len},
+                              .username = d.username,
+                              .content = d.content,
+                              .key = d.nonce,
+                              .stored = r->settings->ack == ACK_STORED};
+    client_hold(c);
+    if (!link_send(r->link, &send, frame_done, f))
+        frame_done(f, SEND_REFUSED, 0, STR(""));
+    draft_done(&d);
+}
+
+/* ---- probes ---- */
+
+bool routes_ready(struct routes *r, const char **why)
+{
+    if (r->draining) {
+        *why = "shutting down";
+        return false;
+    }
+    if (!link_ready(r->link, why))
+        return false;
+    struct room *lobby = room_get(r->rooms, STR("lobby"), link_position(r->link), now_ms());
+    if (!lobby || !lobby->awake) {
+        *why = "the lobby's history is being read";
+        return false;
+    }
+    return true;
+}
+
+static void probe(struct routes *r, struct exchange *x, const struct http_request *req,
+                  enum route route)
+{
+    const char *why = NULL;
+    struct buf *body = NULL;
+    char *value = NULL;
+    size_t len;
+    bool ok = route == ROUTE_LIVEZ || routes_ready(r, &why);
+    bool verbose =
+        route == ROUTE_HEALTHZ || http_query_get(req->query, "verbose", &value, &len) != 0;
+    free(value);
+    buf_add_str(&body,
+                ok ? STR("{\"status\":\"ok\"") : STR("{\"status\":\"unavailable\",\"detail\":"));
+    if (!ok)
+        json_add_bytes(&body, str_of(why));
+    if (verbose) {
+        buf_printf(&body, ",\"version\":\"%s\",\"clients\":%zu,", CHAT_VERSION,
+                   clients_count(r->clients));
+        link_describe(r->link, &body);
+    }
+    buf_add_char(&body, '}');
+    answer_json(x, ok ? 200 : 503, ok ? STR("") : STR("Retry-After: 1\r\n"), buf_str(body));
+    buf_free(&body);
+}
+
+/* ---- dispatch ---- */
+
+static bool method_fits(enum route route, enum http_method method)
+{
+    if (method == HTTP_GET)
+        return true;
+    if (method == HTTP_HEAD)
+        return route != ROUTE_WS;
+    return method == HTTP_POST && (route == ROUTE_MESSAGES || route == ROUTE_SLASH);
+}
+
+static void redirect(struct exchange *x, const struct http_request *req)
+{
+    struct buf *headers = NULL;
+    buf_add_str(&headers, STR("Location: /messages"));
+    if (req->query.len) {
+        buf_add_char(&headers, '?');
+        buf_add_str(&headers, req->query);
+    }
+    buf_add_str(&headers, STR("\r\n"));
+    exchange_respond(x, &(struct response){.status = 307, .headers = buf_str(headers)});
+    buf_free(&headers);
+}
+
+static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
+{
+    struct routes *r = ctx;
+    struct str room, rest;
+    enum route route = route_of(req->path, &room, &rest);
+    struct buf *headers = NULL;
+    if (route == ROUTE_NONE) {
+        exchange_fail(x, 404, "Not Found");
+    } else if (req->method == HTTP_OPTIONS) {
+        preflight(x, req, route);
+    } else if (!method_fits(route, req->method)) {
+        buf_printf(&headers, "Allow: %s\r\n", allow[route]);
+        answer_detail(x, 405, buf_str(headers), STR("\"Method Not Allowed\""));
+        buf_free(&headers);
+    } else if (route == ROUTE_SLASH) {
+        redirect(x, req);
+    } else if (route == ROUTE_WS) {
+        ws(r, x, req, room);
+    } else if (route == ROUTE_MESSAGE) {
+        pages_get_message(r, x, rest);
+    } else if (route == ROUTE_MESSAGES && req->method == HTTP_POST) {
+        post(r, x, req, body, room);
+    } else if (route == ROUTE_MESSAGES) {
+        pages_get(r, x, req, room);
+    } else {
+        probe(r, x, req, route);
+    }
+}
+
+const struct server_ops routes_ops = {.request = handle, .headers = add_headers};
