@@ -46,6 +46,7 @@ struct link {
     char boot[17];
     char idempotency_ttl[21];
     const char *channels[CHANNELS];
+    struct redis_config config; /* redis borrows it */
     struct redis *redis;
     struct feed feed;
     struct outbox outbox;
@@ -420,9 +421,9 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
     l->channels[CHANNEL_BEAT] = l->names.beat;
     feed_init(&l->feed, false, 0, 0, &feed_io, l, &feed_owner, l);
     outbox_init(&l->outbox, config->outbox_max, &outbox_io, l);
-    const struct redis_config redis = {
+    l->config = (struct redis_config){
         .url = config->redis_url, .channels = l->channels, .nchannels = CHANNELS};
-    l->redis = redis_new(base, dns, &redis, &redis_ops, l);
+    l->redis = redis_new(base, dns, &l->config, &redis_ops, l);
     event_assign(&l->tick, base, -1, EV_PERSIST, tick_cb, l);
     event_add(&l->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
     return l;

@@ -59,9 +59,9 @@ struct store_news {
 struct store {
     /* The loop's. */
     int lock_fd;
+    int news_fd;
     struct event news_event; /* the writer has news: on news_fd */
     struct event prune_event;
-    int news_fd;
     store_done_cb done; /* of the commit under way, or NULL */
     void *done_arg;
     struct store_log standing;
@@ -77,20 +77,20 @@ struct store {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     struct store_job *job; /* to be run */
-    bool prune;            /* look for messages to be pruned */
     struct store_retention retention;
-    bool stop;
     struct store_news news;
+    bool prune; /* look for messages to be pruned */
+    bool stop;
 
     /* The writer's, once its thread runs. */
-    pthread_t thread;
     bool has_thread;
+    bool prune_fails; /* the last step of the retention did, and it was logged */
+    bool counted;     /* rows is known */
+    pthread_t thread;
     sqlite3 *writer;
     sqlite3_stmt *writes[WRITER_STATEMENTS];
     struct store_log log;   /* as committed */
-    bool counted;           /* rows is known */
     uint64_t rows;          /* messages in the file */
-    bool prune_fails;       /* the last step of the retention did, and it was logged */
     unsigned long window_s; /* constant */
 };
 
