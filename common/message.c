@@ -37,7 +37,7 @@ static const char *parse(struct str text, struct json_object **value)
     assert(text.len < INT_MAX);
     struct json_tokener *t = json_tokener_new_ex(TOKENER_DEPTH);
     assert(t);
-    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_set_flags(t, JSON_TOKENER_VALIDATE_UTF8);
     *value = json_tokener_parse_ex(t, text.p, (int)text.len);
     enum json_tokener_error error = json_tokener_get_error(t);
     if (error == json_tokener_continue) { /* a number may go on: the terminator ends it */

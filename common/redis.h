@@ -58,7 +58,7 @@ typedef void (*redis_reply_cb)(void *arg, const struct reply *reply);
  */
 const char *redis_url_check(const char *url);
 
-/* Starts at once. Borrows dns (never NULL), ops and ctx until redis_free. */
+/* Starts at once. Borrows config, dns (never NULL), ops and ctx until redis_free. */
 struct redis *redis_new(struct event_base *base, struct evdns_base *dns,
                         const struct redis_config *config, const struct redis_ops *ops, void *ctx);
 

@@ -178,8 +178,8 @@ void routes_stored(struct routes *r)
 /* Ends the waits whose deadline is not above now. */
 static void waits_expire(struct routes *r, uint64_t now)
 {
-    struct asked *a;
-    while ((a = TAILQ_FIRST(&r->waiting)) && a->deadline_ms <= now) {
+    for (struct asked *a = TAILQ_FIRST(&r->waiting), *next; a && a->deadline_ms <= now; a = next) {
+        next = TAILQ_NEXT(a, entry);
         answer_unavailable(a->x, "min_id is not stored yet");
         wait_end(r, a);
     }
