@@ -252,7 +252,8 @@ static void conn_dispatch(struct conn *c, struct input *in, const struct http_re
 {
     struct server *s = c->server;
     struct str body = {in->p + c->head_len, c->body_len};
-    struct exchange *x = exchange_new(c, req, req->keep_alive);
+    struct exchange *x =
+        exchange_new(c, req, req->keep_alive); /* NOLINT: conn_step has filled it in */
     conn_used(c, in, end);
     s->ops->request(s->ctx, x, req, body);
 }
@@ -267,7 +268,7 @@ static void conn_reparse(const struct conn *c, const char *head, struct http_req
 
 static enum step conn_step(struct conn *c, struct input *in)
 {
-    struct http_request req;
+    struct http_request req; /* filled by whichever of the two below parses the head */
     struct http_refusal no = {0};
     bool parsed = !c->head_len;
     size_t end;

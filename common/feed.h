@@ -94,7 +94,7 @@ void feed_page(struct feed *f, const struct page *page, uint64_t now_ms);
 void feed_page_failed(struct feed *f);
 void feed_live(struct feed *f, uint64_t id, struct str json, uint64_t now_ms);
 void feed_beat(struct feed *f, const struct beat *beat, uint64_t now_ms);
-void feed_control(struct feed *f, uint64_t opening, uint64_t stored, uint64_t now_ms);
+void feed_control(struct feed *f, uint64_t opening, uint64_t upto, uint64_t now_ms);
 /* Call it every 100 ms or so. */
 void feed_tick(struct feed *f, uint64_t now_ms);
 

@@ -97,14 +97,14 @@ void client_close(struct client *c, unsigned code, const char *reason)
 {
     if (c->state >= CLIENT_CLOSING)
         return;
-    char body[2 + REASON_MAX] = {(char)(code >> 8), (char)code};
+    const char number[2] = {(char)(code >> 8), (char)code};
     size_t len = strlen(reason) < REASON_MAX ? strlen(reason) : REASON_MAX;
-    memcpy(body + 2, reason, len);
     leave(c);
     char header[WS_HEADER_MAX];
     size_t head = ws_header_write(header, WS_CLOSE, 2 + len);
     buf_add(&c->out, header, head);
-    buf_add(&c->out, body, 2 + len);
+    buf_add(&c->out, number, sizeof number);
+    buf_add(&c->out, reason, len);
     c->state = CLIENT_CLOSING;
     c->closing_ms = clients_now_ms() + WS_CLOSE_MS;
     clients_owe(c);
@@ -146,9 +146,10 @@ void clients_free(struct clients *cs)
 {
     if (!cs)
         return;
-    while (cs->first) {
-        client_doom(cs->first);
-        client_free(cs->first);
+    for (struct client *c = cs->first, *next; c; c = next) {
+        next = c->next;
+        client_doom(c);
+        client_free(c);
     }
     free(cs->owing);
     free(cs);

@@ -108,7 +108,7 @@ static struct history_request *request(struct history *h, const char *path, hist
     h->first = r;
     h->count++;
     evhttp_connection_set_timeout_tv(
-        conn, &(struct timeval){HISTORY_MS / 1000, HISTORY_MS % 1000 * 1000});
+        conn, &(struct timeval){HISTORY_MS / 1000, HISTORY_MS % 1000 * 1000L});
     evhttp_connection_set_max_body_size(conn, ANSWER_BYTES_MAX);
     evhttp_connection_free_on_completion(conn);
     struct evhttp_request *req = evhttp_request_new(done_cb, r);
