@@ -65,15 +65,36 @@ static void batch_collect(struct outbox *o)
     o->maybe = false;
 }
 
+/* The batch goes back to the head of the queue, to be sent under a new number: every attempt of
+ * this one was answered by a refusal. */
+static void batch_requeue(struct outbox *o)
+{
+    struct post **end = &o->batch;
+    while (*end)
+        end = &(*end)->next;
+    *end = o->queue;
+    if (!o->queue)
+        o->queue_tail = end;
+    o->queue = o->batch;
+    o->queued += o->batch_count;
+    o->batch = NULL;
+    o->batch_count = 0;
+}
+
 static void pump(struct outbox *o, uint64_t now_ms)
 {
     if (o->in_flight || !o->connected || !o->opening || now_ms < o->retry_ms)
         return;
     if (!o->batch && o->queue)
         batch_collect(o);
-    if (o->batch)
-        o->in_flight =
-            o->io->publish(o->ctx, o->opening, o->number, o->floor, o->batch, o->batch_count);
+    if (!o->batch)
+        return;
+    o->in_flight =
+        o->io->publish(o->ctx, o->opening, o->number, o->floor, o->batch, o->batch_count);
+    if (!o->in_flight && !o->maybe) { /* never sent: its senders must not be told otherwise */
+        batch_requeue(o);
+        o->number--; /* so the number is bound to nothing */
+    }
 }
 
 bool outbox_add(struct outbox *o, struct post *post, uint64_t now_ms)
@@ -114,22 +135,6 @@ void outbox_seen(struct outbox *o, uint64_t id)
 {
     if (id > o->floor)
         o->floor = id;
-}
-
-/* The batch goes back to the head of the queue, to be sent under a new number: every attempt of
- * this one was answered by a refusal. */
-static void batch_requeue(struct outbox *o)
-{
-    struct post **end = &o->batch;
-    while (*end)
-        end = &(*end)->next;
-    *end = o->queue;
-    if (!o->queue)
-        o->queue_tail = end;
-    o->queue = o->batch;
-    o->queued += o->batch_count;
-    o->batch = NULL;
-    o->batch_count = 0;
 }
 
 static void batch_end(struct outbox *o, enum post_result result)

@@ -56,7 +56,7 @@ void room_wait(struct room *r, struct room_waiter *w);
 void room_wait_cancel(struct room *r, struct room_waiter *w);
 
 /* A message of the log: to the room's log, if the room is in memory. */
-void rooms_deliver(struct rooms *rs, struct str room, uint64_t id, struct str json);
+void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str json);
 
 /* Messages above prev are void: they leave the logs. Clients that are behind are closed (1012). */
 void rooms_cut(struct rooms *rs, uint64_t prev);

@@ -57,11 +57,6 @@ static bool chunk_fits(const struct chunk *k, size_t frame_len)
     return k && k->used + frame_len + (k->frames + 1) * sizeof(struct mark) <= k->size;
 }
 
-bool room_log_full(const struct room_log *l, size_t json_len)
-{
-    return !chunk_fits(l->newest, json_len + WS_HEADER_MAX);
-}
-
 static struct chunk *chunk_add(struct room_log *l, size_t need)
 {
     size_t total = l->newest ? 2 * (l->newest->size + sizeof *l->newest) : CHUNK_MIN;

@@ -38,9 +38,6 @@ void room_log_reset(struct room_log *l, uint64_t reach);
  * full, which is the time to trim. */
 bool room_log_append(struct room_log *l, uint64_t id, struct str json);
 
-/* Is the next append going to need a new chunk? Then positions may be looked at first. */
-bool room_log_full(const struct room_log *l, size_t json_len);
-
 /* Frees whole chunks that end at or below position low, as long as `keep` frames stay. */
 void room_log_trim(struct room_log *l, uint64_t low, uint64_t keep);
 
