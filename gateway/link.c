@@ -267,7 +267,7 @@ static void page_cb(void *arg, const struct reply *reply)
 static void feed_wants_page(void *ctx, uint64_t after, unsigned count)
 {
     struct link *l = ctx;
-    struct script_numbers text;
+    struct script_numbers text = {0};
     struct str words[4];
     size_t n = page_words(&l->names, after, count, &text, words);
     l->page_count = count;
