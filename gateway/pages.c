@@ -71,12 +71,27 @@ static void page_answer(struct getting *g, struct buf *array, struct room_page p
 
 static void page_serve(struct getting *g);
 
-static struct room_page lines_add(struct str lines, struct buf **array)
+static size_t lines_count(struct str lines)
+{
+    size_t count = 0;
+    struct str line = {0};
+    while (history_line(&lines, &line))
+        count++;
+    return count;
+}
+
+/* Appends the last `most` of the lines. */
+static struct room_page lines_add(struct str lines, size_t most, struct buf **array)
 {
     struct room_page page = {0};
     struct str line = {0}, room;
+    size_t count = lines_count(lines), skip = count > most ? count - most : 0;
     uint64_t id;
     while (history_line(&lines, &line)) {
+        if (skip) {
+            skip--;
+            continue;
+        }
         if (!message_peek(line, &id, &room))
             continue;
         if (page.count++)
@@ -89,24 +104,35 @@ static struct room_page lines_add(struct str lines, struct buf **array)
     return page;
 }
 
+/* What the log has behind the split: at most `most` of the page. */
+static struct room_page recent_add(struct getting *g, size_t most, struct buf **recent)
+{
+    uint64_t from = g->after > g->split ? g->after : g->split;
+    if (!most || (g->before && g->before <= g->split + 1))
+        return (struct room_page){0};
+    return room_log_page(&g->room->log, from, g->before, most, g->newest, recent);
+}
+
+/* The newest are taken from the log first: what came while the persister was asked pushes the
+ * oldest of its lines out, and leaves no hole between the two parts. */
 static void older_came(void *arg, bool ok, int status, struct str lines)
 {
     (void)status;
     struct getting *g = arg;
-    const struct room_log *l = &g->room->log;
-    if (l->reach > g->split) { /* the log was trimmed meanwhile */
+    if (g->room->log.reach > g->split) { /* the log was trimmed meanwhile */
         page_serve(g);
         return;
     }
     struct buf *array = NULL, *recent = NULL;
-    struct room_page old = lines_add(lines, &array);
-    size_t left = g->limit - (old.count < g->limit ? old.count : g->limit);
-    uint64_t from = g->after > g->split ? g->after : g->split;
-    bool inside = !g->before || g->before > g->split + 1;
-    struct room_page new = {0};
-    if (left && inside)
-        new = room_log_page(l, from, g->before, left, g->newest, &recent);
-    if (!ok && !new.count) {
+    struct room_page old, new;
+    if (g->newest) {
+        new = recent_add(g, g->limit, &recent);
+        old = lines_add(lines, g->limit - new.count, &array);
+    } else {
+        old = lines_add(lines, g->limit, &array);
+        new = recent_add(g, g->limit - old.count, &recent);
+    }
+    if (!ok && (!new.count || !g->newest)) { /* who reads forward must not skip a hole */
         answer_unavailable(g->x, "older messages cannot be reached now");
     } else {
         if (old.count && new.count)

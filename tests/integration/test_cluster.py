@@ -232,3 +232,13 @@ def test_subscription_killed(cluster):
     writers.finish()
     reader.wait_id(max(writers.acked.values()))
     assert reader.ids == list(range(1, reader.last_id + 1))
+
+
+def test_pages_have_no_hole_while_messages_come(make_cluster):
+    cluster = make_cluster(gateways=1, gateway_settings={"HISTORY_MESSAGES": 20})
+    writers = Writers(cluster, 2)
+    writers.wait_acked(200)
+    for _ in range(60):
+        ids = [message["id"] for message in get(cluster.gateways[0], limit=190).json()]
+        assert ids == list(range(ids[-1] - 189, ids[-1] + 1))
+    writers.finish()
