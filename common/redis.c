@@ -17,8 +17,8 @@
 #include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -33,13 +33,6 @@ struct call {
     redis_reply_cb cb;
     void *arg;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void timer_set(struct redis *r, unsigned ms)
 {

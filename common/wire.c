@@ -16,6 +16,7 @@
  * set again for what is the oldest by then.
  */
 #include "common/wire.h"
+#include "common/clock.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -25,7 +26,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/limits.h"
 #include "common/mem.h"
@@ -55,13 +55,6 @@ struct wire {
     size_t argv_cap;
     char why[192];
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void timer_set(struct wire *w, uint64_t ms)
 {

@@ -16,8 +16,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/feed.h"
 #include "common/iso_time.h"
 #include "common/json.h"
@@ -65,13 +65,6 @@ struct sending {
     send_cb cb;
     void *arg;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
-}
 
 /* ---- posts ---- */
 

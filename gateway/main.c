@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/server.h"
 #include "common/version.h"
@@ -45,13 +45,6 @@ struct gateway {
     size_t drain_step; /* clients closed at each tick */
     bool over, was_ready;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
-}
 
 static uint64_t position(void *ctx)
 {

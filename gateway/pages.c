@@ -10,8 +10,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/message.h"
 #include "common/query.h"
@@ -30,13 +30,6 @@ struct getting {
     uint64_t split; /* the persister was asked for ids up to here */
     char etag[80];  /* If-None-Match, or empty */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
-}
 
 static void getting_free(struct getting *g)
 {

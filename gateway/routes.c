@@ -10,8 +10,8 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/message.h"
@@ -41,13 +41,6 @@ static const char *const allow[] = {
     [ROUTE_HEALTHZ] = "GET, HEAD",
     [ROUTE_SLASH] = "GET, HEAD, OPTIONS, POST",
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
-}
 
 /* ---- which route ---- */
 

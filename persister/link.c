@@ -18,8 +18,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/feed.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -53,13 +53,6 @@ struct link {
     unsigned page_count;             /* asked for by the page under way */
     char complaint[COMPLAINT_BYTES]; /* the last one that was logged, so that it is logged once */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
-}
 
 static void complain(struct link *l, const char *what, struct str words)
 {

@@ -14,8 +14,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/message.h"
@@ -47,13 +47,6 @@ struct routes {
     struct event sweep;        /* pending while somebody waits */
     bool draining;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- answers ---- */
 
