@@ -11,49 +11,31 @@
 #include "gateway/link.h"
 
 #include <assert.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/feed.h"
 #include "common/iso_time.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/log_link.h"
 #include "common/mem.h"
 #include "common/message.h"
-#include "common/redis.h"
 #include "common/sha1.h"
 
 enum {
-    TICK_MS = 100,
     PUBLISH_FIXED_KEYS = 3,
     PUBLISH_FIXED_ARGS = 7,
     WORDS_MAX = PUBLISH_FIXED_KEYS + PUBLISH_FIXED_ARGS + 4 * PUBLISH_BATCH_MAX,
 };
 
-enum channel {
-    CHANNEL_LIVE,
-    CHANNEL_CONTROL,
-    CHANNEL_BEAT,
-    CHANNELS,
-};
-
 struct link {
-    struct log_names names;
-    char boot[17];
+    struct log_link log;
     char idempotency_ttl[21];
-    const char *channels[CHANNELS];
-    struct redis_config config; /* redis borrows it */
-    struct redis *redis;
-    struct feed feed;
     struct outbox outbox;
     struct waits waits;
     struct rooms *rooms;
-    struct event tick;
-    unsigned page_count; /* asked for by the page under way */
 };
 
 /* A post with its wait and the one who is to be told. */
@@ -147,7 +129,7 @@ static void key_make(const struct link *l, const struct send *send, struct buf *
     sha1_add(&h, send->key);
     sha1_done(&h, digest);
     sha1_hex(digest, hex);
-    buf_add_str(out, str_of(l->names.idem));
+    buf_add_str(out, str_of(l->log.names.idem));
     buf_add_str(out, send->room);
     buf_add_char(out, ':');
     buf_add_str(out, str_of(hex));
@@ -203,36 +185,37 @@ static bool outbox_publish(void *ctx, uint64_t opening, uint64_t batch, uint64_t
     for (int i = 0; i < 3; i++)
         snprintf(numbers[i], sizeof numbers[i], "%" PRIu64, values[i]);
     snprintf(ttl, sizeof ttl, "%d", PRODUCER_TTL_S);
-    words[n++] = str_of(l->names.state);
-    words[n++] = str_of(l->names.log);
-    words[n++] = str_of(l->names.producer);
+    words[n++] = str_of(l->log.names.state);
+    words[n++] = str_of(l->log.names.log);
+    words[n++] = str_of(l->log.names.producer);
     for (const struct post *p = first; p; p = p->next)
-        words[n++] = p->key.len ? p->key : str_of(l->names.state);
+        words[n++] = p->key.len ? p->key : str_of(l->log.names.state);
     for (int i = 0; i < 3; i++)
         words[n++] = str_of(numbers[i]);
-    words[n++] = str_of(l->names.live);
+    words[n++] = str_of(l->log.names.live);
     words[n++] = str_of(ttl);
     words[n++] = str_of(l->idempotency_ttl);
-    words[n++] = str_of(l->boot);
+    words[n++] = str_of(l->log.boot);
     for (const struct post *p = first; p; p = p->next) {
         words[n++] = p->head;
         words[n++] = p->tail;
         words[n++] = str_of(p->fingerprint);
     }
     assert(n <= WORDS_MAX);
-    return redis_eval(l->redis, REDIS_PUBLISH, PUBLISH_FIXED_KEYS + count, words, n, publish_cb, l);
+    return log_link_eval(&l->log, REDIS_PUBLISH, PUBLISH_FIXED_KEYS + count, words, n, publish_cb,
+                         l);
 }
 
 static void outbox_nudge(void *ctx)
 {
     struct link *l = ctx;
-    feed_nudge(&l->feed);
+    feed_nudge(&l->log.feed);
 }
 
-static void wants_drop(void *ctx, const char *why)
+static void outbox_drop(void *ctx, const char *why)
 {
     struct link *l = ctx;
-    redis_drop(l->redis, why);
+    redis_drop(l->log.redis, why);
 }
 
 static const struct outbox_io outbox_io = {
@@ -240,58 +223,7 @@ static const struct outbox_io outbox_io = {
     .result = post_result,
     .free_post = post_free,
     .nudge = outbox_nudge,
-    .drop = wants_drop,
-};
-
-/* ---- what the feed wants ---- */
-
-static void page_cb(void *arg, const struct reply *reply)
-{
-    struct link *l = arg;
-    struct page page;
-    if (!reply) /* the feed will hear that the connection is down */
-        return;
-    if (page_read(&page, reply, l->page_count))
-        feed_page(&l->feed, &page, now_ms());
-    else
-        feed_page_failed(&l->feed);
-}
-
-static void feed_wants_page(void *ctx, uint64_t after, unsigned count)
-{
-    struct link *l = ctx;
-    struct script_numbers text = {0};
-    struct str words[4];
-    size_t n = page_words(&l->names, after, count, &text, words);
-    l->page_count = count;
-    redis_eval(l->redis, REDIS_PAGE, 2, words, n, page_cb, l);
-}
-
-static void beat_cb(void *arg, const struct reply *reply)
-{
-    (void)arg;
-    if (reply && reply->type == REPLY_ERROR)
-        log_debug("heartbeat refused", "why=%.*s", (int)reply->str.len, reply->str.p);
-}
-
-static void feed_wants_beat(void *ctx)
-{
-    struct link *l = ctx;
-    const struct str words[] = {str_of(l->names.state), str_of(l->names.beat)};
-    redis_eval(l->redis, REDIS_BEAT, 1, words, 2, beat_cb, l);
-}
-
-static void feed_proved(void *ctx)
-{
-    struct link *l = ctx;
-    redis_proved(l->redis);
-}
-
-static const struct feed_io feed_io = {
-    .page = feed_wants_page,
-    .beat = feed_wants_beat,
-    .drop = wants_drop,
-    .proved = feed_proved,
+    .drop = outbox_drop,
 };
 
 /* ---- what the feed tells ---- */
@@ -308,9 +240,9 @@ static void feed_deliver(void *ctx, uint64_t id, struct str json)
 static void feed_passed(void *ctx, uint64_t id)
 {
     struct link *l = ctx;
-    if (l->waits.opening != l->feed.opening) { /* the first page of all */
-        l->waits.opening = l->feed.opening;
-        outbox_opened(&l->outbox, l->feed.opening, now_ms());
+    if (l->waits.opening != l->log.feed.opening) { /* the first page of all */
+        l->waits.opening = l->log.feed.opening;
+        outbox_opened(&l->outbox, l->log.feed.opening, now_ms());
     }
     outbox_seen(&l->outbox, id);
     waits_passed(&l->waits, id);
@@ -349,76 +281,40 @@ static const struct feed_owner feed_owner = {
 
 /* ---- what happens at the connections ---- */
 
-static void link_up(void *ctx)
+static void log_up(void *ctx)
 {
     struct link *l = ctx;
-    feed_connected(&l->feed, now_ms());
     outbox_connected(&l->outbox, now_ms());
 }
 
-static void link_down(void *ctx, const char *why)
+static void log_down(void *ctx)
 {
     struct link *l = ctx;
-    (void)why; /* redis.c has logged it */
-    feed_disconnected(&l->feed);
     outbox_disconnected(&l->outbox);
 }
 
-static void link_message(void *ctx, size_t channel, struct str payload)
+static void log_tick(void *ctx, uint64_t now_ms)
 {
     struct link *l = ctx;
-    struct beat beat;
-    struct str room;
-    uint64_t id, stored;
-    switch ((enum channel)channel) {
-    case CHANNEL_LIVE:
-        if (message_peek(payload, &id, &room))
-            feed_live(&l->feed, id, payload, now_ms());
-        break;
-    case CHANNEL_CONTROL:
-        if (control_read(payload, &id, &stored))
-            feed_control(&l->feed, id, stored, now_ms());
-        break;
-    case CHANNEL_BEAT:
-        if (beat_read(&beat, payload))
-            feed_beat(&l->feed, &beat, now_ms());
-        break;
-    case CHANNELS:
-        break;
-    }
+    outbox_tick(&l->outbox, now_ms);
+    waits_tick(&l->waits, now_ms);
 }
 
-static const struct redis_ops redis_ops = {
-    .up = link_up, .down = link_down, .message = link_message};
+static const struct log_link_ops log_ops = {.up = log_up, .down = log_down, .tick = log_tick};
 
-static void tick_cb(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct link *l = arg;
-    uint64_t now = now_ms();
-    feed_tick(&l->feed, now);
-    outbox_tick(&l->outbox, now);
-    waits_tick(&l->waits, now);
-}
+/* ---- for the gateway ---- */
 
 struct link *link_new(struct event_base *base, struct evdns_base *dns,
                       const struct link_config *config, struct rooms *rooms)
 {
     struct link *l = mem_zalloc(sizeof *l);
-    boot_id_make(l->boot);
-    log_names_init(&l->names, config->redis_prefix, l->boot);
+    const struct log_link_config log = {.redis_url = config->redis_url,
+                                        .prefix = config->redis_prefix};
     snprintf(l->idempotency_ttl, sizeof l->idempotency_ttl, "%lu", config->idempotency_seconds);
     l->rooms = rooms;
-    l->channels[CHANNEL_LIVE] = l->names.live;
-    l->channels[CHANNEL_CONTROL] = l->names.control;
-    l->channels[CHANNEL_BEAT] = l->names.beat;
-    feed_init(&l->feed, false, 0, 0, &feed_io, l, &feed_owner, l);
+    log_link_init(&l->log, &log, &feed_owner, &log_ops, l);
     outbox_init(&l->outbox, config->outbox_max, &outbox_io, l);
-    l->config = (struct redis_config){
-        .url = config->redis_url, .channels = l->channels, .nchannels = CHANNELS};
-    l->redis = redis_new(base, dns, &l->config, &redis_ops, l);
-    event_assign(&l->tick, base, -1, EV_PERSIST, tick_cb, l);
-    event_add(&l->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
+    log_link_start(&l->log, base, dns);
     return l;
 }
 
@@ -426,14 +322,11 @@ void link_free(struct link *l)
 {
     if (!l)
         return;
-    event_del(&l->tick);
-    event_debug_unassign(&l->tick);
-    redis_free(l->redis);
+    log_link_stop(&l->log);
     l->outbox.connected = false;
     outbox_done(&l->outbox);
     waits_end(&l->waits);
-    feed_done(&l->feed);
-    log_names_done(&l->names);
+    log_link_done(&l->log);
     free(l);
 }
 
@@ -443,28 +336,33 @@ void link_wait(struct link *l, struct wait *w)
     waits_add(&l->waits, w);
 }
 
+bool link_page(struct link *l, uint64_t after, unsigned count, link_page_cb cb, void *arg)
+{
+    return log_link_page(&l->log, after, count, cb, arg);
+}
+
 uint64_t link_position(const struct link *l)
 {
-    return l->feed.position;
+    return l->log.feed.position;
 }
 
 uint64_t link_lease(const struct link *l)
 {
-    return l->feed.lease;
+    return l->log.feed.lease;
 }
 
 bool link_started(const struct link *l)
 {
-    return l->feed.started;
+    return l->log.feed.started;
 }
 
 bool link_ready(const struct link *l, const char **why)
 {
-    if (!redis_is_up(l->redis)) {
-        *why = redis_status(l->redis);
+    if (!redis_is_up(l->log.redis)) {
+        *why = log_link_status(&l->log);
         return false;
     }
-    return feed_ready(&l->feed, why);
+    return feed_ready(&l->log.feed, why);
 }
 
 bool link_empty(const struct link *l)
@@ -475,9 +373,10 @@ bool link_empty(const struct link *l)
 void link_describe(const struct link *l, struct buf **json)
 {
     buf_add_str(json, STR("\"redis\":"));
-    json_add_bytes(json, str_of(redis_status(l->redis)));
+    json_add_bytes(json, str_of(log_link_status(&l->log)));
     buf_printf(json,
                ",\"boot\":\"%s\",\"opening\":%" PRIu64 ",\"position\":%" PRIu64
                ",\"lease\":%" PRIu64 ",\"stored\":%" PRIu64,
-               l->boot, l->feed.opening, l->feed.position, l->feed.lease, l->feed.stored);
+               l->log.boot, l->log.feed.opening, l->log.feed.position, l->log.feed.lease,
+               l->log.feed.stored);
 }

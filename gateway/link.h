@@ -7,6 +7,7 @@
 #define GATEWAY_LINK_H
 
 #include "common/buf.h"
+#include "common/script.h"
 #include "gateway/outbox.h"
 #include "gateway/room.h"
 #include "gateway/waits.h"
@@ -51,6 +52,15 @@ bool link_send(struct link *l, const struct send *s, send_cb cb, void *arg);
 
 /* Calls w->done when the feed has id, or it cannot be told. */
 void link_wait(struct link *l, struct wait *w);
+
+/* A page of the stream that was asked for; valid during the call. NULL: no reply, an error, or
+ * another shape. */
+typedef void (*link_page_cb)(void *arg, const struct page *page);
+
+/* Reads up to count (PAGE_ENTRIES at the most) entries of the stream with id > after. The callback
+ * comes once, never from within; with NULL too when the connection goes, or from link_free. False:
+ * no connection, and no callback. */
+bool link_page(struct link *l, uint64_t after, unsigned count, link_page_cb cb, void *arg);
 
 uint64_t link_position(const struct link *l);
 uint64_t link_lease(const struct link *l);

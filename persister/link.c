@@ -7,138 +7,45 @@
  *        ▲         │ page, beat    │  open.lua │ done
  *        └─────────┴───────────────┴───────────┘
  *
- * The order at both ends of a connection matters: ingest hears of a new one before the feed does,
- * and of its end after every script under way was answered with NULL, which redis.h promises.
+ * The order at both ends of a connection matters: ingest hears of a new one before any page of it
+ * comes, and of its end after every script under way was answered with NULL: log_link.h.
  */
 #include "persister/link.h"
 
-#include <assert.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/feed.h"
 #include "common/json.h"
-#include "common/log.h"
+#include "common/log_link.h"
 #include "common/mem.h"
-#include "common/message.h"
-#include "common/redis.h"
-
-enum {
-    TICK_MS = 100,
-    COMPLAINT_BYTES = 128,
-};
-
-enum channel {
-    CHANNEL_LIVE,
-    CHANNEL_CONTROL,
-    CHANNEL_BEAT,
-    CHANNELS,
-};
 
 struct link {
-    struct log_names names;
-    const char *channels[CHANNELS]; /* of names */
-    struct redis_config config;     /* which redis.h borrows */
-    struct redis *redis;            /* NULL once stopped */
-    struct feed feed;
+    struct log_link log;
     struct ingest *ingest;
     struct store *store;
     void (*stored)(void *ctx); /* the owner's */
     void *ctx;                 /* of stored */
-    struct event tick;
-    unsigned page_count;             /* asked for by the page under way */
-    char complaint[COMPLAINT_BYTES]; /* the last one that was logged, so that it is logged once */
+    bool stopped;
 };
 
-static void complain(struct link *l, const char *what, struct str words)
-{
-    char line[COMPLAINT_BYTES];
-    int len = words.len < COMPLAINT_BYTES / 2 ? (int)words.len : COMPLAINT_BYTES / 2;
-    snprintf(line, sizeof line, "%s: %.*s", what, len, len ? words.p : "");
-    if (strcmp(line, l->complaint) == 0)
-        return;
-    memcpy(l->complaint, line, sizeof line);
-    log_warn("redis answers wrongly", "why=%s", line);
-}
+/* ---- what the feed tells ---- */
 
-/* ---- what the feed wants ---- */
-
-static void page_cb(void *arg, const struct reply *reply)
-{
-    struct link *l = arg;
-    struct page page;
-    if (!reply) /* the feed will hear that the connection is down */
-        return;
-    if (page_read(&page, reply, l->page_count)) {
-        l->complaint[0] = '\0';
-        feed_page(&l->feed, &page, now_ms());
-        return;
-    }
-    bool error = reply->type == REPLY_ERROR;
-    complain(l, "page", error ? reply->str : STR("a reply of another shape"));
-    feed_page_failed(&l->feed);
-}
-
-static void feed_wants_page(void *ctx, uint64_t after, unsigned count)
-{
-    struct link *l = ctx;
-    struct script_numbers text = {0};
-    struct str words[4];
-    size_t n = page_words(&l->names, after, count, &text, words);
-    l->page_count = count;
-    redis_eval(l->redis, REDIS_PAGE, 2, words, n, page_cb, l);
-}
-
-static void beat_cb(void *arg, const struct reply *reply)
-{
-    if (reply && reply->type == REPLY_ERROR)
-        complain(arg, "beat", reply->str);
-}
-
-static void feed_wants_beat(void *ctx)
-{
-    struct link *l = ctx;
-    const struct str words[] = {str_of(l->names.state), str_of(l->names.beat)};
-    redis_eval(l->redis, REDIS_BEAT, 1, words, 2, beat_cb, l);
-}
-
-static void feed_wants_drop(void *ctx, const char *why)
-{
-    struct link *l = ctx;
-    redis_drop(l->redis, why);
-}
-
-static void feed_proved(void *ctx)
-{
-    struct link *l = ctx;
-    redis_proved(l->redis);
-}
-
-static const struct feed_io feed_io = {
-    .page = feed_wants_page,
-    .beat = feed_wants_beat,
-    .drop = feed_wants_drop,
-    .proved = feed_proved,
-};
-
-static void owner_page(void *ctx, const struct page *page)
+static void feed_page_owned(void *ctx, const struct page *page)
 {
     struct link *l = ctx;
     ingest_page(l->ingest, page);
 }
 
-static const struct feed_owner feed_owner = {.page = owner_page};
+static const struct feed_owner feed_owner = {.page = feed_page_owned};
 
 /* ---- what ingest wants ---- */
 
 static void committed_cb(void *arg, enum store_result result, const char *why)
 {
     struct link *l = arg;
-    if (!l->redis) /* stopped: the next start tells Redis */
+    if (l->stopped) /* the next start tells Redis */
         return;
     ingest_committed(l->ingest, result, why);
     l->stored(l->ctx);
@@ -165,8 +72,8 @@ static void ingest_wants_script(void *ctx, const char *verb, uint64_t opening,
     snprintf(number, sizeof number, "%" PRIu64, opening);
     const size_t n = 5 + nkeys + nwords;
     struct str *all = mem_grow(NULL, n, sizeof *all), *to = all;
-    *to++ = str_of(l->names.state);
-    *to++ = str_of(l->names.log);
+    *to++ = str_of(l->log.names.state);
+    *to++ = str_of(l->log.names.log);
     for (size_t i = 0; i < nkeys; i++)
         *to++ = keys[i];
     *to++ = str_of(verb);
@@ -174,14 +81,14 @@ static void ingest_wants_script(void *ctx, const char *verb, uint64_t opening,
     *to++ = str_of(store_standing(l->store)->owner);
     for (size_t i = 0; i < nwords; i++)
         *to++ = words[i];
-    redis_eval(l->redis, REDIS_OPEN, 2 + nkeys, all, n, script_cb, l);
+    log_link_eval(&l->log, REDIS_OPEN, 2 + nkeys, all, n, script_cb, l);
     free(all);
 }
 
 static void ingest_releases(void *ctx, uint64_t position, bool now)
 {
     struct link *l = ctx;
-    feed_release(&l->feed, position, now);
+    feed_release(&l->log.feed, position, now);
 }
 
 static size_t ingest_entries_after(void *ctx, uint64_t after, size_t limit,
@@ -221,59 +128,25 @@ static const struct ingest_io ingest_io = {
 
 /* ---- what happens at the connections ---- */
 
-static void link_up(void *ctx)
+static void log_up(void *ctx)
 {
     struct link *l = ctx;
     ingest_connected(l->ingest);
-    feed_connected(&l->feed, now_ms());
 }
 
-static void link_down(void *ctx, const char *why)
+static void log_down(void *ctx)
 {
     struct link *l = ctx;
-    (void)why; /* redis.c has logged it */
-    feed_disconnected(&l->feed);
     ingest_disconnected(l->ingest);
 }
 
-/* What a stranger writes into the channels and does not read as ours is not looked at. */
-static void link_message(void *ctx, size_t channel, struct str payload)
+static void log_tick(void *ctx, uint64_t now_ms)
 {
     struct link *l = ctx;
-    struct beat beat;
-    struct str room;
-    uint64_t id, stored;
-    switch ((enum channel)channel) {
-    case CHANNEL_LIVE:
-        if (message_peek(payload, &id, &room))
-            feed_live(&l->feed, id, payload, now_ms());
-        break;
-    case CHANNEL_CONTROL:
-        if (control_read(payload, &id, &stored))
-            feed_control(&l->feed, id, stored, now_ms());
-        break;
-    case CHANNEL_BEAT:
-        if (beat_read(&beat, payload))
-            feed_beat(&l->feed, &beat, now_ms());
-        break;
-    case CHANNELS:
-        abort();
-    }
+    ingest_tick(l->ingest, now_ms);
 }
 
-static const struct redis_ops redis_ops = {
-    .up = link_up,
-    .down = link_down,
-    .message = link_message,
-};
-
-static void tick_cb(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct link *l = arg;
-    feed_tick(&l->feed, now_ms());
-    ingest_tick(l->ingest, now_ms());
-}
+static const struct log_link_ops log_ops = {.up = log_up, .down = log_down, .tick = log_tick};
 
 /* ---- life ---- */
 
@@ -282,48 +155,34 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
                       void (*stored)(void *ctx), void *ctx)
 {
     struct link *l = mem_zalloc(sizeof *l);
-    char boot[17];
-    boot_id_make(boot);
-    log_names_init(&l->names, config->redis_prefix, boot);
-    l->channels[CHANNEL_LIVE] = l->names.live;
-    l->channels[CHANNEL_CONTROL] = l->names.control;
-    l->channels[CHANNEL_BEAT] = l->names.beat;
+    const struct store_log *standing = store_standing(store);
+    const struct log_link_config log = {.redis_url = config->redis_url,
+                                        .prefix = config->redis_prefix,
+                                        .pull = true,
+                                        .position = standing->position,
+                                        .opening = standing->opening};
     l->store = store;
     l->stored = stored;
     l->ctx = ctx;
-    l->ingest = ingest_new(&config->limits, &l->names, &ingest_io, l);
-    const struct store_log *log = store_standing(store);
-    feed_init(&l->feed, true, log->position, log->opening, &feed_io, l, &feed_owner, l);
+    log_link_init(&l->log, &log, &feed_owner, &log_ops, l);
+    l->ingest = ingest_new(&config->limits, &l->log.names, &ingest_io, l);
     ingest_tick(l->ingest, now_ms());
-    event_assign(&l->tick, base, -1, EV_PERSIST, tick_cb, l);
-    event_add(&l->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
-    l->config = (struct redis_config){
-        .url = config->redis_url,
-        .channels = l->channels,
-        .nchannels = CHANNELS,
-    };
-    l->redis = redis_new(base, dns, &l->config, &redis_ops, l);
+    log_link_start(&l->log, base, dns);
     return l;
 }
 
 void link_stop(struct link *l)
 {
-    struct redis *redis = l->redis;
-    assert(redis);
-    event_del(&l->tick);
-    event_debug_unassign(&l->tick);
-    redis_free(redis);
-    l->redis = NULL;
+    log_link_stop(&l->log);
+    l->stopped = true;
 }
 
 void link_free(struct link *l)
 {
     if (!l)
         return;
-    assert(!l->redis);
     ingest_free(l->ingest);
-    feed_done(&l->feed);
-    log_names_done(&l->names);
+    log_link_done(&l->log);
     free(l);
 }
 
@@ -341,7 +200,7 @@ void link_describe(const struct link *l, struct buf **json)
 {
     const struct ingest_status *s = ingest_status(l->ingest);
     buf_add_str(json, STR("\"redis\":"));
-    json_add_bytes(json, str_of(l->redis ? redis_status(l->redis) : "stopped"));
+    json_add_bytes(json, str_of(log_link_status(&l->log)));
     buf_add_str(json, STR(",\"state\":"));
     json_add_string(json, str_of(s->state));
     add_number(json, "openings", s->openings);
