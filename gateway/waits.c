@@ -2,48 +2,69 @@
 /*
  * Waits in the order of their ids, so that what a message meets is at the front of the list. New
  * waits nearly always belong at its end.
+ *
+ *      waiting ── met, lost or too late ──► ending ── done is called ──► its owner's again
+ *
+ * No list is walked while a callback runs: an event first moves all that it ends, then the ending
+ * ones are told from the front. So a callback may add waits, take off any other, or bring the next
+ * event; none is told twice, or after it was taken off.
  */
 #include "gateway/waits.h"
 
 #include <assert.h>
 
-static void link_in(struct waits *ws, struct wait *w)
+/* Puts w behind before, or at the front when that is NULL. */
+static void list_insert(struct wait_list *list, struct wait *before, struct wait *w)
 {
-    struct wait *before = ws->last;
-    while (before && before->id > w->id)
-        before = before->prev;
     w->prev = before;
-    w->next = before ? before->next : ws->first;
+    w->next = before ? before->next : list->first;
     if (w->next)
         w->next->prev = w;
     else
-        ws->last = w;
+        list->last = w;
     if (before)
         before->next = w;
     else
-        ws->first = w;
-    ws->count++;
+        list->first = w;
+}
+
+static void list_remove(struct wait_list *list, struct wait *w)
+{
+    assert(list->first);
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        list->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        list->last = w->prev;
+    w->prev = w->next = NULL;
 }
 
 void waits_remove(struct waits *ws, struct wait *w)
 {
-    if (w->prev)
-        w->prev->next = w->next;
-    else
-        ws->first = w->next;
-    if (w->next)
-        w->next->prev = w->prev;
-    else
-        ws->last = w->prev;
-    w->prev = w->next = NULL;
     assert(ws->count > 0);
+    list_remove(w->ending ? &ws->ending : &ws->waiting, w);
+    w->ending = false;
     ws->count--;
 }
 
-static void finish(struct waits *ws, struct wait *w, enum wait_result result)
+/* It is told by the next tell_ending. */
+static void end(struct waits *ws, struct wait *w, enum wait_result result)
 {
-    waits_remove(ws, w);
-    w->done(w, result);
+    list_remove(&ws->waiting, w);
+    w->ending = true;
+    w->result = result;
+    list_insert(&ws->ending, ws->ending.last, w);
+}
+
+static void tell_ending(struct waits *ws)
+{
+    for (struct wait *w; (w = ws->ending.first);) {
+        waits_remove(ws, w);
+        w->done(w, w->result);
+    }
 }
 
 /* Is it met, as far as this gateway knows? Of an opening that the feed has not seen yet, nothing
@@ -65,24 +86,29 @@ void waits_add(struct waits *ws, struct wait *w)
         w->done(w, WAIT_MET);
         return;
     }
-    link_in(ws, w);
+    struct wait *before = ws->waiting.last;
+    while (before && before->id > w->id)
+        before = before->prev;
+    w->ending = false;
+    list_insert(&ws->waiting, before, w);
+    ws->count++;
 }
 
 static void settle(struct waits *ws)
 {
-    for (struct wait *w = ws->first, *next; w && w->id <= ws->seen; w = next) {
+    for (struct wait *w = ws->waiting.first, *next; w && w->id <= ws->seen; w = next) {
         next = w->next;
         if (met(ws, w))
-            finish(ws, w, WAIT_MET);
+            end(ws, w, WAIT_MET);
     }
+    tell_ending(ws);
 }
 
 void waits_passed(struct waits *ws, uint64_t id)
 {
     if (id > ws->seen)
         ws->seen = id;
-    if (ws->first && ws->first->id <= ws->seen)
-        settle(ws);
+    settle(ws);
 }
 
 void waits_stored(struct waits *ws, uint64_t opening, uint64_t id)
@@ -97,29 +123,32 @@ void waits_opened(struct waits *ws, uint64_t was, uint64_t opening, uint64_t pre
 {
     ws->opening = opening;
     ws->stored = prev;
-    for (struct wait *w = ws->first, *next; w; w = next) {
+    for (struct wait *w = ws->waiting.first, *next; w; w = next) {
         next = w->next;
         if (w->opening >= opening)
             continue;
         if (w->opening + 1 == opening && w->opening == was && w->id <= prev)
             w->opening = opening;
         else
-            finish(ws, w, WAIT_LOST);
+            end(ws, w, WAIT_LOST);
     }
     settle(ws);
 }
 
 void waits_tick(struct waits *ws, uint64_t now_ms)
 {
-    for (struct wait *w = ws->first, *next; w; w = next) {
+    for (struct wait *w = ws->waiting.first, *next; w; w = next) {
         next = w->next;
         if (w->deadline_ms <= now_ms)
-            finish(ws, w, WAIT_TIMEOUT);
+            end(ws, w, WAIT_TIMEOUT);
     }
+    tell_ending(ws);
 }
 
 void waits_end(struct waits *ws)
 {
-    while (ws->first)
-        finish(ws, ws->first, WAIT_TIMEOUT);
+    while (ws->waiting.first) { /* a callback may have added one */
+        end(ws, ws->waiting.first, WAIT_TIMEOUT);
+        tell_ending(ws);
+    }
 }

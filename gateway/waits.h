@@ -23,26 +23,34 @@ enum wait_result {
 };
 
 struct wait {
-    struct wait *prev, *next; /* by id, ascending */
+    struct wait *prev, *next; /* in its list */
+    bool ending;              /* result is known, done is about to be called */
+    enum wait_result result;
     uint64_t opening, id;
     uint64_t deadline_ms;
     enum wait_for what;
-    /* The wait is off the list by then: its owner may free it. */
+    /* The wait is off the list by then: its owner may free it. All functions of waits may be called
+     * from here; another wait may be freed when it was taken off first. */
     void (*done)(struct wait *w, enum wait_result result);
 };
 
-struct waits {
+struct wait_list {
     struct wait *first, *last;
-    size_t count;
-    uint64_t opening; /* of the log, as the feed has it */
-    uint64_t seen;    /* the feed has everything up to here */
-    uint64_t stored;  /* SQLite has everything up to here */
+};
+
+struct waits {
+    struct wait_list waiting; /* by id, ascending */
+    struct wait_list ending;  /* in the order in which they are told; empty between the calls */
+    size_t count;             /* of both */
+    uint64_t opening;         /* of the log, as the feed has it */
+    uint64_t seen;            /* the feed has everything up to here */
+    uint64_t stored;          /* SQLite has everything up to here */
 };
 
 /* Adds a wait, or calls done at once when nothing is to be waited for. */
 void waits_add(struct waits *ws, struct wait *w);
 
-/* Takes one off without a call; it must be on the list. */
+/* Takes one off without a call; it must have been added and not be done. */
 void waits_remove(struct waits *ws, struct wait *w);
 
 void waits_passed(struct waits *ws, uint64_t id);

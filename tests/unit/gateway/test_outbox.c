@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The outbox and the waits: what goes out under which number, and what the senders are told. */
+/* The outbox: what goes out under which number, and what the senders are told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 #include "common/buf.h"
 #include "common/mem.h"
 #include "gateway/outbox.h"
-#include "gateway/waits.h"
 
 enum {
     POSTS_MAX = 8, /* of the queue */
@@ -381,120 +380,14 @@ static void test_given_up(void **state)
     stop(&r);
 }
 
-/* --- waits --- */
-
-struct case_wait {
-    struct wait wait; /* the first member */
-    int result;       /* -1: still waiting */
-};
-
-static void on_done(struct wait *w, enum wait_result result)
-{
-    struct case_wait *c = (struct case_wait *)(void *)w;
-    assert_int_equal(c->result, -1); /* once */
-    c->result = (int)result;
-}
-
-static void wait_add(struct waits *ws, struct case_wait *c, enum wait_for what, uint64_t opening,
-                     uint64_t id)
-{
-    *c = (struct case_wait){
-        {.opening = opening, .id = id, .deadline_ms = 1000, .what = what, .done = on_done}, -1};
-    waits_add(ws, &c->wait);
-}
-
-static void test_wait_met(void **state)
-{
-    (void)state;
-    struct waits ws = {.opening = 4, .seen = 10, .stored = 5};
-    struct case_wait a, b, c, d, e;
-    wait_add(&ws, &a, WAIT_SEEN, 4, 10);
-    wait_add(&ws, &b, WAIT_STORED, 4, 5);
-    assert_true(a.result == WAIT_MET && b.result == WAIT_MET && ws.count == 0);
-    wait_add(&ws, &a, WAIT_SEEN, 4, 13);
-    wait_add(&ws, &b, WAIT_SEEN, 4, 11); /* out of order */
-    wait_add(&ws, &c, WAIT_STORED, 4, 11);
-    wait_add(&ws, &d, WAIT_STORED, 4, 12);
-    wait_add(&ws, &e, WAIT_STORED, 4, 9);
-    assert_int_equal(ws.count, 5);
-    waits_passed(&ws, 11);
-    assert_true(b.result == WAIT_MET && a.result == -1 && c.result == -1 && e.result == -1);
-    waits_stored(&ws, 3, 99); /* of another opening: says nothing */
-    assert_true(c.result == -1 && e.result == -1);
-    waits_stored(&ws, 4, 12);
-    assert_true(c.result == WAIT_MET && e.result == WAIT_MET);
-    assert_int_equal(d.result, -1); /* stored, but not seen yet */
-    waits_passed(&ws, 12);
-    assert_true(d.result == WAIT_MET && a.result == -1 && ws.count == 1);
-    waits_remove(&ws, &a.wait);
-    waits_passed(&ws, 20);
-    assert_int_equal(a.result, -1);
-    assert_true(!ws.first && !ws.last && ws.count == 0);
-}
-
-static void test_wait_opened(void **state)
-{
-    (void)state;
-    struct waits ws = {.opening = 4, .seen = 10};
-    struct case_wait seen, kept, lost, ahead, late;
-    wait_add(&ws, &seen, WAIT_STORED, 4, 10);
-    wait_add(&ws, &kept, WAIT_STORED, 4, 12);
-    wait_add(&ws, &lost, WAIT_SEEN, 4, 13);
-    wait_add(&ws, &ahead, WAIT_SEEN, 5, 20); /* the reply was faster than the feed */
-    waits_opened(&ws, 4, 5, 12);
-    assert_int_equal(seen.result, WAIT_MET); /* what is at or below prev is stored */
-    assert_true(kept.result == -1 && lost.result == WAIT_LOST && ahead.result == -1);
-    wait_add(&ws, &late, WAIT_SEEN, 4, 1);
-    assert_int_equal(late.result, WAIT_LOST);
-    waits_passed(&ws, 12);
-    assert_int_equal(kept.result, WAIT_MET);
-    waits_passed(&ws, 20);
-    assert_true(ahead.result == WAIT_MET && ws.count == 0);
-}
-
-static void test_wait_unknown(void **state)
-{
-    (void)state;
-    struct waits ws = {.opening = 4, .seen = 10};
-    struct case_wait a, b;
-    wait_add(&ws, &a, WAIT_STORED, 4, 10);
-    wait_add(&ws, &b, WAIT_SEEN, 6, 10); /* seen, but of an opening not heard of */
-    assert_int_equal(b.result, -1);
-    waits_opened(&ws, 4, 6, 12); /* what did opening 5 declare void? */
-    assert_int_equal(a.result, WAIT_LOST);
-    assert_int_equal(b.result, WAIT_MET);
-    assert_int_equal(ws.count, 0);
-}
-
-static void test_wait_timeout(void **state)
-{
-    (void)state;
-    struct waits ws = {.opening = 4};
-    struct case_wait a, b, c;
-    wait_add(&ws, &a, WAIT_SEEN, 4, 1);
-    wait_add(&ws, &b, WAIT_SEEN, 4, 2);
-    wait_add(&ws, &c, WAIT_SEEN, 4, 3);
-    b.wait.deadline_ms = 500;
-    waits_tick(&ws, 499);
-    assert_int_equal(ws.count, 3);
-    waits_tick(&ws, 500);
-    assert_true(a.result == -1 && b.result == WAIT_TIMEOUT && c.result == -1);
-    waits_passed(&ws, 1);
-    assert_int_equal(a.result, WAIT_MET);
-    waits_end(&ws);
-    assert_true(c.result == WAIT_TIMEOUT && ws.count == 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batches),      cmocka_unit_test(test_waits_for_both),
-        cmocka_unit_test(test_bounds),       cmocka_unit_test(test_full_queue),
-        cmocka_unit_test(test_sealed),       cmocka_unit_test(test_error_reply),
-        cmocka_unit_test(test_sticky),       cmocka_unit_test(test_no_after_maybe),
-        cmocka_unit_test(test_deadlines),    cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_wait_met),     cmocka_unit_test(test_wait_opened),
-        cmocka_unit_test(test_wait_unknown), cmocka_unit_test(test_wait_timeout),
+        cmocka_unit_test(test_batches),   cmocka_unit_test(test_waits_for_both),
+        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_full_queue),
+        cmocka_unit_test(test_sealed),    cmocka_unit_test(test_error_reply),
+        cmocka_unit_test(test_sticky),    cmocka_unit_test(test_no_after_maybe),
+        cmocka_unit_test(test_deadlines), cmocka_unit_test(test_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
