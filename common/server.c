@@ -14,19 +14,13 @@
 #include <stdlib.h>
 
 #include "common/batch.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/server_internal.h"
 
 enum {
     SWEEP_MS = 500, /* deadlines are kept to this precision */
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 uint64_t server_now_ms(void)
 {

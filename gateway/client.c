@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/limits.h"
 #include "common/mem.h"
 #include "common/message.h"
@@ -106,7 +107,7 @@ void client_close(struct client *c, unsigned code, const char *reason)
     buf_add(&c->out, number, sizeof number);
     buf_add(&c->out, reason, len);
     c->state = CLIENT_CLOSING;
-    c->closing_ms = clients_now_ms() + WS_CLOSE_MS;
+    c->closing_ms = now_ms() + WS_CLOSE_MS;
     clients_owe(c);
 }
 
@@ -385,7 +386,7 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
         client_doom(c);
         return;
     }
-    c->heard_ms = clients_now_ms();
+    c->heard_ms = now_ms();
     c->pinged = false;
     if (kept)
         memcpy(bytes, buf_str(c->in).p, kept);

@@ -18,8 +18,6 @@ struct clients {
     size_t nowing, owing_cap;
 };
 
-uint64_t clients_now_ms(void);
-
 /* Puts it among those to be written at the end of the turn. */
 void clients_owe(struct client *c);
 

@@ -12,9 +12,9 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "common/batch.h"
+#include "common/clock.h"
 #include "common/limits.h"
 #include "common/mem.h"
 #include "gateway/clients_internal.h"
@@ -32,18 +32,6 @@ static struct batch_job jobs[BATCH_JOBS];
 static struct job infos[BATCH_JOBS];
 static struct iovec iovs[BATCH_JOBS * IOVS];
 static size_t njobs, niovs;
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-uint64_t clients_now_ms(void)
-{
-    return now_us() / 1000 + 1;
-}
 
 void clients_owe(struct client *c)
 {
