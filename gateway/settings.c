@@ -2,48 +2,30 @@
 /* The gateway's table of settings, and the checks that need more than a range. */
 #include "gateway/settings.h"
 
-#include <arpa/inet.h>
 #include <stddef.h>
 
+#include "common/config_checks.h"
 #include "common/limits.h"
 #include "common/redis.h"
-
-static const char *host_check(const char *host)
-{
-    struct in6_addr address;
-    if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
-        return NULL;
-    return "a numeric address such as 0.0.0.0 or ::1";
-}
-
-/* The prefix becomes the hash tag {prefix} of every key. */
-static const char *prefix_check(const char *prefix)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  "-_.:";
-    return prefix[strspn(prefix, allowed)] ? "a text of letters, digits and - _ . :" : NULL;
-}
 
 static const char *persister_check(const char *url)
 {
     return strncmp(url, "http://", 7) == 0 && url[7] ? NULL : "http://host:port";
 }
 
-static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-static const char *const formats[] = {"text", "json", NULL};
 static const char *const acks[] = {"log", "stored", NULL};
 
 #define AT(member) .offset = offsetof(struct settings, member)
 
 static const struct config_item items[] = {
     {"HOST", CONFIG_STRING, AT(host), .value = "0.0.0.0", .min = 1, .max = 45,
-     .help = "numeric address to listen on", .check = host_check},
+     .help = "numeric address to listen on", .check = config_check_host},
     {"PORT", CONFIG_NUMBER, AT(port), .value = "8080", .max = 65535,
      .help = "port of HTTP and WebSocket; 0: any free one"},
     {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
      .help = "the log's Redis", .check = redis_url_check},
     {"REDIS_PREFIX", CONFIG_STRING, AT(redis_prefix), .value = "chat", .min = 1, .max = 64,
-     .help = "of all keys and channels", .check = prefix_check},
+     .help = "of all keys and channels", .check = config_check_prefix},
     {"PERSISTER_URL", CONFIG_STRING, AT(persister_url), .value = "http://127.0.0.1:8090", .min = 1,
      .max = 300, .help = "where older history is asked for", .check = persister_check},
     {"ALLOWED_ORIGINS", CONFIG_STRING, AT(allowed_origins), .value = "*", .min = 1, .max = 4000,
@@ -64,9 +46,9 @@ static const struct config_item items[] = {
      .help = "messages that wait for Redis; more get a 503"},
     {"IDEMPOTENCY_SECONDS", CONFIG_NUMBER, AT(idempotency_seconds), .value = "86400", .min = 60,
      .max = 31536000, .help = "how long a repeated key is known, s"},
-    {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = levels,
+    {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = config_log_levels,
      .help = "the lowest level that is logged"},
-    {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = formats,
+    {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = config_log_formats,
      .help = "of the log on standard error"},
     {"DRAIN_SECONDS", CONFIG_NUMBER, AT(drain_seconds), .value = "10", .max = 25,
      .help = "at the end, for what is in flight and for closing WebSockets, s"},

@@ -5,46 +5,27 @@
  */
 #include "persister/settings.h"
 
-#include <arpa/inet.h>
 #include <stddef.h>
 
+#include "common/config_checks.h"
 #include "common/redis.h"
-
-static const char *host_check(const char *host)
-{
-    struct in6_addr address;
-    if (inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1)
-        return NULL;
-    return "a numeric address such as 0.0.0.0 or ::1";
-}
-
-/* The prefix becomes the hash tag {prefix} of every key. */
-static const char *prefix_check(const char *prefix)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  "-_.:";
-    return prefix[strspn(prefix, allowed)] ? "a text of letters, digits and - _ . :" : NULL;
-}
 
 static const char *path_check(const char *path)
 {
     return strcmp(path, ":memory:") == 0 ? "a file" : NULL;
 }
 
-static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
-static const char *const formats[] = {"text", "json", NULL};
-
 #define AT(member) .offset = offsetof(struct settings, member)
 
 static const struct config_item items[] = {
     {"HOST", CONFIG_STRING, AT(host), .value = "0.0.0.0", .min = 1, .max = 45,
-     .help = "numeric address to listen on", .check = host_check},
+     .help = "numeric address to listen on", .check = config_check_host},
     {"PORT", CONFIG_NUMBER, AT(port), .value = "8090", .max = 65535,
      .help = "port of the history's HTTP server; 0: any free one"},
     {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
      .help = "the log's Redis", .check = redis_url_check},
     {"REDIS_PREFIX", CONFIG_STRING, AT(redis_prefix), .value = "chat", .min = 1, .max = 64,
-     .help = "of all keys and channels", .check = prefix_check},
+     .help = "of all keys and channels", .check = config_check_prefix},
     {"DATABASE_PATH", CONFIG_STRING, AT(database_path), .value = "chat.db", .min = 1, .max = 4000,
      .help = "the SQLite file, on a local disk", .check = path_check},
     {"BACKLOG_LIMIT", CONFIG_NUMBER, AT(backlog_limit), .value = "100000", .min = 1000,
@@ -61,9 +42,9 @@ static const struct config_item items[] = {
      .help = "keep messages for so many days; 0: for ever"},
     {"BACKUP_TO", CONFIG_STRING, AT(backup_to), .max = 4000,
      .help = "copy the database to this new file and exit"},
-    {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = levels,
+    {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = config_log_levels,
      .help = "the lowest level that is logged"},
-    {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = formats,
+    {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = config_log_formats,
      .help = "of the log on standard error"},
     {"DRAIN_SECONDS", CONFIG_NUMBER, AT(drain_seconds), .value = "10", .max = 25,
      .help = "at the end, for requests and the commit under way, s"},
