@@ -389,6 +389,11 @@ enum config_result config_load(const struct config_item *items, size_t count, vo
     return CONFIG_OK;
 }
 
+int config_exit(enum config_result result)
+{
+    return result == CONFIG_WRONG ? 2 : EXIT_SUCCESS;
+}
+
 static void add_effective(struct buf **out, const struct config_item *item, const void *member)
 {
     switch (item->type) {

@@ -48,6 +48,9 @@ enum config_result {
 enum config_result config_load(const struct config_item *items, size_t count, void *settings,
                                const char *program, const char *about, int argc, char **argv);
 
+/* The exit status of a program whose settings are not CONFIG_OK. */
+int config_exit(enum config_result result);
+
 /* Logs the effective values as one event, secrets masked. */
 void config_log(const struct config_item *items, size_t count, const void *settings);
 

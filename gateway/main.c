@@ -7,22 +7,17 @@
  * with 1012 spread over half of DRAIN_SECONDS, what is in flight is answered. A second signal does
  * not wait.
  */
-#include <event2/dns.h>
 #include <event2/event.h>
-#include <malloc.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/server.h"
 #include "common/version.h"
 #include "gateway/routes.h"
 
 enum {
-    SIGNALS = 2,
     ERROR_BYTES = 512,
     SECOND_MS = 1000,
     TICK_MS = 100,
@@ -31,19 +26,17 @@ enum {
 
 struct gateway {
     struct settings settings;
-    struct event_base *base;
-    struct evdns_base *dns;
+    struct loop loop;
     struct history *history;
     struct rooms *rooms;
     struct link *link;
     struct clients *clients;
     struct server *server;
     struct routes routes;
-    struct event *signals[SIGNALS];
     struct event *tick;
     uint64_t swept_ms, deadline_ms;
     size_t drain_step; /* clients closed at each tick */
-    bool over, was_ready;
+    bool was_ready;
 };
 
 static uint64_t position(void *ctx)
@@ -62,16 +55,10 @@ static const struct clients_ops clients_ops = {.message = frame, .position = pos
 
 /* ---- the end ---- */
 
-static void signal_cb(evutil_socket_t number, short what, void *arg)
+static void drain(void *ctx, const char *signal)
 {
-    (void)what;
-    struct gateway *g = arg;
-    if (g->routes.draining) {
-        g->over = true;
-        return;
-    }
-    log_info("stopping", "signal=%s clients=%zu", number == SIGTERM ? "SIGTERM" : "SIGINT",
-             clients_count(g->clients));
+    struct gateway *g = ctx;
+    log_info("stopping", "signal=%s clients=%zu", signal, clients_count(g->clients));
     g->routes.draining = true;
     g->deadline_ms = now_ms() + g->settings.drain_seconds * 1000;
     size_t ticks = g->settings.drain_seconds * 1000 / TICK_MS / 2 + 1;
@@ -84,7 +71,7 @@ static void drain_step(struct gateway *g)
     size_t left = clients_drain(g->clients, g->drain_step);
     bool done = !left && server_idle(g->server) && link_empty(g->link);
     if (done || now_ms() >= g->deadline_ms)
-        g->over = true;
+        g->loop.over = true;
 }
 
 static void tick_cb(evutil_socket_t fd, short what, void *arg)
@@ -108,39 +95,6 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the start ---- */
 
-/* Without a resolv.conf names are looked up in the hosts file alone. */
-static bool dns_start(struct gateway *g)
-{
-    const int flags = EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE;
-    g->dns = evdns_base_new(g->base, flags);
-    if (g->dns)
-        return true;
-    g->dns = evdns_base_new(g->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    if (g->dns)
-        evdns_base_load_hosts(g->dns, "/etc/hosts");
-    return g->dns;
-}
-
-static bool loop_start(struct gateway *g, char *error, size_t size)
-{
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
-    const char *debug = getenv("EVENT_DEBUG_MODE");
-    if (debug && strcmp(debug, "1") == 0)
-        event_enable_debug_mode();
-    g->base = event_base_new();
-    if (!g->base || !dns_start(g)) {
-        snprintf(error, size, "cannot start the event loop");
-        return false;
-    }
-    for (int i = 0; i < SIGNALS; i++) {
-        g->signals[i] = evsignal_new(g->base, numbers[i], signal_cb, g);
-        event_add(g->signals[i], NULL);
-    }
-    g->tick = event_new(g->base, -1, EV_PERSIST, tick_cb, g);
-    event_add(g->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
-    return true;
-}
-
 static bool start(struct gateway *g)
 {
     const struct settings *s = &g->settings;
@@ -150,22 +104,25 @@ static bool start(struct gateway *g)
                                          .conns_max = s->conns_max,
                                          .body_max = HTTP_BODY_BYTES_MAX};
     g->routes.settings = s;
-    if (!loop_start(g, error, sizeof error) ||
-        !(g->server = server_new(g->base, &server, &routes_ops, &g->routes, error, sizeof error))) {
+    if (!loop_init(&g->loop, drain, g, error, sizeof error) ||
+        !(g->server =
+              server_new(g->loop.base, &server, &routes_ops, &g->routes, error, sizeof error))) {
         log_error("cannot start", "reason=%s", error);
         return false;
     }
-    g->history = history_new(g->base, g->dns, s->persister_url);
+    g->history = history_new(g->loop.base, g->loop.dns, s->persister_url);
     g->rooms = rooms_new(g->history, &(struct rooms_config){s->history_messages, s->lag_bytes});
-    g->clients = clients_new(g->base, g->rooms, g->history,
+    g->clients = clients_new(g->loop.base, g->rooms, g->history,
                              &(struct clients_config){s->clients_max}, &clients_ops, g);
     const struct link_config link = {s->redis_url, s->redis_prefix, s->outbox_max,
                                      s->idempotency_seconds};
-    g->link = link_new(g->base, g->dns, &link, g->rooms);
+    g->link = link_new(g->loop.base, g->loop.dns, &link, g->rooms);
     g->routes.link = g->link;
     g->routes.rooms = g->rooms;
     g->routes.clients = g->clients;
     g->routes.history = g->history;
+    g->tick = event_new(g->loop.base, -1, EV_PERSIST, tick_cb, g);
+    event_add(g->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
     log_info("started", "version=%s host=%s port=%u", CHAT_VERSION, s->host,
              server_port(g->server));
     return true;
@@ -174,9 +131,9 @@ static bool start(struct gateway *g)
 /* A turn: events, then the writes and the frees that they made us owe. */
 static void run(struct gateway *g)
 {
-    while (!g->over) {
+    while (!g->loop.over) {
         bool http = server_turn(g->server), sockets = clients_turn(g->clients);
-        event_base_loop(g->base, http || sockets ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        loop_turn(&g->loop, http || sockets);
     }
     server_turn(g->server);
     clients_turn(g->clients);
@@ -194,37 +151,18 @@ static void stop(struct gateway *g)
     server_free(g->server);
     if (g->tick)
         event_free(g->tick);
-    for (int i = 0; i < SIGNALS; i++)
-        if (g->signals[i])
-            event_free(g->signals[i]);
-    if (g->dns)
-        evdns_base_free(g->dns, 0);
-    if (g->base)
-        event_base_free(g->base);
-    libevent_global_shutdown();
+    loop_done(&g->loop);
 }
 
 int main(int argc, char **argv)
 {
     struct gateway g = {0};
-    switch (settings_load(&g.settings, argc, argv)) {
-    case CONFIG_OK:
-        break;
-    case CONFIG_SHOWN:
-        return EXIT_SUCCESS;
-    case CONFIG_WRONG:
-        return 2;
-    }
+    enum config_result loaded = settings_load(&g.settings, argc, argv);
+    if (loaded != CONFIG_OK)
+        return config_exit(loaded);
     log_init("gateway", (enum log_level)g.settings.log_level, g.settings.log_format == 1);
     settings_log(&g.settings);
-    signal(SIGPIPE, SIG_IGN);
-    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
-    mallopt(M_TOP_PAD, 256 << 10);
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    process_prepare(KEEP_BYTES);
     bool started = start(&g);
     if (started)
         run(&g);

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "common/config.h"
+#include "common/config_checks.h"
+#include "common/log.h"
 #include "common/version.h"
 #include "tests/unit/capture.h"
 
@@ -256,6 +258,31 @@ static void passwords_are_hidden(void **state)
     }
 }
 
+static void checks(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"0.0.0.0", "127.0.0.1", "::", "::1", "fe80::1"};
+    static const char *const no_hosts[] = {"", "localhost", "1.2.3", "1.2.3.4 ", "[::1]", "::g"};
+    static const char *const no_prefixes[] = {"a b", "{chat}", "chat\n", "caf\xC3\xA9"};
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+        assert_null(config_check_host(hosts[i]));
+    for (size_t i = 0; i < sizeof no_hosts / sizeof *no_hosts; i++)
+        assert_non_null(config_check_host(no_hosts[i]));
+    assert_null(config_check_prefix("Chat-2_b.c:9"));
+    for (size_t i = 0; i < sizeof no_prefixes / sizeof *no_prefixes; i++)
+        assert_non_null(config_check_prefix(no_prefixes[i]));
+    assert_string_equal(config_log_levels[LOG_DEBUG], "debug");
+    assert_string_equal(config_log_levels[LOG_ERROR], "error");
+    assert_null(config_log_levels[LOG_ERROR + 1]);
+}
+
+static void exit_status(void **state)
+{
+    (void)state;
+    assert_int_equal(config_exit(CONFIG_SHOWN), 0);
+    assert_int_equal(config_exit(CONFIG_WRONG), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +293,8 @@ int main(void)
         cmocka_unit_test_setup(shown, clean),
         cmocka_unit_test(logged),
         cmocka_unit_test(passwords_are_hidden),
+        cmocka_unit_test(checks),
+        cmocka_unit_test(exit_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
