@@ -20,6 +20,11 @@ PACKAGES   := libevent_core libevent_extra hiredis json-c sqlite3
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
 LIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
 
+# io_uring where liburing is there; IO_URING= leaves it out.
+IO_URING   ?= $(shell $(PKG_CONFIG) --exists liburing && echo 1)
+PKG_CFLAGS += $(if $(IO_URING),-DHAVE_LIBURING)
+LIBS       += $(if $(IO_URING),$(shell $(PKG_CONFIG) --libs liburing))
+
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual \
     -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings \
     -Wpointer-arith -Wnull-dereference -Wvla -Wimplicit-fallthrough -Wno-format-zero-length \

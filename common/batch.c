@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch of writes, one system call each. A short write means what it always means on a
- * non-blocking socket: its buffer is full, and the caller waits for EV_WRITE.
+ * A batch of writes, one system call each, or one for all where batch_ring.c may do it. A short
+ * write means what it always means on a non-blocking socket: its buffer is full, and the caller
+ * waits for EV_WRITE.
  */
 #include "common/batch.h"
 
@@ -9,7 +10,27 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
+
+#include "common/batch_ring.h"
+
+static bool ring_open; /* the ring serves */
+
+bool batch_open(enum batch_way way, const char **why)
+{
+    int error = way == BATCH_SENDMSG ? 0 : batch_ring_open();
+    ring_open = way != BATCH_SENDMSG && error == 0;
+    *why = ring_open ? NULL : way == BATCH_SENDMSG ? "not asked for" : strerror(error);
+    return ring_open || way != BATCH_IO_URING;
+}
+
+void batch_close(void)
+{
+    if (ring_open)
+        batch_ring_close();
+    ring_open = false;
+}
 
 static ssize_t job_send(const struct batch_job *job)
 {
@@ -25,7 +46,13 @@ static ssize_t job_send(const struct batch_job *job)
 void batch_run(struct batch_job *jobs, size_t count)
 {
     assert(count <= BATCH_JOBS);
-    for (struct batch_job *job = jobs; job < jobs + count; job++) {
+    size_t done = 0;
+    if (ring_open && count > 1) {
+        done = batch_ring_run(jobs, count);
+        if (done < count) /* the ring is broken: what it did not take goes the other way */
+            batch_close();
+    }
+    for (struct batch_job *job = jobs + done; job < jobs + count; job++) {
         assert(job->iovs >= 1 && job->iovs <= IOV_MAX);
         job->sent = job_send(job);
         if (job->sent < 0)

@@ -8,8 +8,10 @@
  * not wait.
  */
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/batch.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -95,6 +97,19 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the start ---- */
 
+/* How bytes go to clients. */
+static bool writes_start(const struct settings *s, char *error, size_t size)
+{
+    const char *why;
+    if (!batch_open((enum batch_way)s->write_with, &why)) {
+        snprintf(error, size, "WRITE_WITH=io_uring, but the kernel says: %s", why);
+        return false;
+    }
+    log_info("writes go", "with=%s why_not_io_uring=%s", why ? "sendmsg" : "io_uring",
+             why ? why : "");
+    return true;
+}
+
 static bool start(struct gateway *g)
 {
     const struct settings *s = &g->settings;
@@ -105,6 +120,7 @@ static bool start(struct gateway *g)
                                          .body_max = HTTP_BODY_BYTES_MAX};
     g->routes.settings = s;
     if (!loop_init(&g->loop, drain, g, error, sizeof error) ||
+        !writes_start(s, error, sizeof error) ||
         !(g->server =
               server_new(g->loop.base, &server, &routes_ops, &g->routes, error, sizeof error))) {
         log_error("cannot start", "reason=%s", error);
@@ -149,6 +165,7 @@ static void stop(struct gateway *g)
     clients_free(g->clients);
     rooms_free(g->rooms);
     server_free(g->server);
+    batch_close();
     if (g->tick)
         event_free(g->tick);
     loop_done(&g->loop);

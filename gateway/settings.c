@@ -13,6 +13,7 @@ static const char *persister_check(const char *url)
     return strncmp(url, "http://", 7) == 0 && url[7] ? NULL : "http://host:port";
 }
 
+static const char *const ways[] = {"auto", "io_uring", "sendmsg", NULL}; /* as enum batch_way */
 static const char *const acks[] = {"log", "stored", NULL};
 
 #define AT(member) .offset = offsetof(struct settings, member)
@@ -46,6 +47,8 @@ static const struct config_item items[] = {
      .help = "messages that wait for Redis; more get a 503"},
     {"IDEMPOTENCY_SECONDS", CONFIG_NUMBER, AT(idempotency_seconds), .value = "86400", .min = 60,
      .max = 31536000, .help = "how long a repeated key is known, s"},
+    {"WRITE_WITH", CONFIG_CHOICE, AT(write_with), .value = "auto", .choices = ways,
+     .help = "how bytes go to clients; auto: io_uring where the kernel allows it"},
     {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = config_log_levels,
      .help = "the lowest level that is logged"},
     {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = config_log_formats,

@@ -16,7 +16,8 @@ struct settings {
     unsigned long outbox_max;          /* messages that wait for Redis */
     unsigned long idempotency_seconds; /* how long a key is known */
     unsigned long drain_seconds;
-    int ack; /* enum ack_mode */
+    int ack;        /* enum ack_mode */
+    int write_with; /* enum batch_way */
     int log_level, log_format;
 };
 
