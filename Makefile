@@ -14,7 +14,7 @@ CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 PKG_CONFIG ?= pkg-config
 
-PACKAGES   := libevent_core libevent_extra hiredis json-c sqlite3
+PACKAGES   := libevent_core libevent_extra hiredis json-c sqlite3 zlib
 
 # The headers of libraries count as the system's: they give no warnings.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))

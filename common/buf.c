@@ -95,6 +95,15 @@ void buf_take(struct buf **b, size_t n)
         buf_free(b);
 }
 
+void buf_cut(struct buf **b, size_t n)
+{
+    assert(n <= buf_len(*b));
+    if (n == buf_len(*b))
+        buf_free(b);
+    else
+        (*b)->len -= n;
+}
+
 void buf_free(struct buf **b)
 {
     free(*b);

@@ -51,6 +51,9 @@ void buf_printf(struct buf **b, const char *format, ...) __attribute__((format(p
 /* Uses up n <= len bytes at the front; frees the buffer and sets NULL when none are left. */
 void buf_take(struct buf **b, size_t n);
 
+/* Drops n <= len bytes at the end; frees the buffer and sets NULL when none are left. */
+void buf_cut(struct buf **b, size_t n);
+
 /* Frees and sets NULL; b may hold NULL. */
 void buf_free(struct buf **b);
 
