@@ -49,6 +49,9 @@ enum {
     WS_PONG_MS = 10000, /* without any byte after a ping: closed */
     WS_CLOSE_MS = 5000, /* for the closing handshake and the last bytes */
 
+    /* Addresses */
+    PEERS_MAX = 65536, /* counted one by one; further ones share one count */
+
     /* The loop */
     BATCH_JOBS = 64,     /* writes of one batch */
     TURN_WRITE_US = 500, /* of writing, then events are served */
