@@ -2,15 +2,20 @@
 /*
  * A small client of the persister, over libevent's evhttp: it is inner traffic, so a well-kept
  * library does. One connection a request, HISTORY_MS for each, REQUESTS_MAX under way.
+ *
+ * The connection is ours: evhttp frees it by itself after an answer only, not when the persister
+ * could not be reached. It is freed in the next turn, since evhttp still uses it when it calls.
  */
 #include "gateway/history.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <event2/http.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "common/limits.h"
 #include "common/mem.h"
@@ -22,22 +27,37 @@ enum {
 };
 
 struct history_request {
-    struct history_request *prev, *next;
+    LIST_ENTRY(history_request) entry;
     struct history *history;
-    struct evhttp_connection *conn;
-    history_cb cb;
+    struct evhttp_connection *conn; /* owned */
+    history_cb cb;                  /* NULL: the owner was told */
     void *arg;
 };
+
+LIST_HEAD(history_list, history_request);
 
 struct history {
     struct event_base *base;
     struct evdns_base *dns;
     char *host; /* owned */
     int port;
-    struct history_request *first;
-    size_t count;
+    struct history_list under_way, over; /* over: to be freed */
+    size_t count;                        /* under way */
+    struct event reaper;                 /* made active when one is over */
     bool closing;
 };
+
+static void reaper_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct history *h = arg;
+    for (struct history_request *r = LIST_FIRST(&h->over), *next; r; r = next) {
+        next = LIST_NEXT(r, entry);
+        evhttp_connection_free(r->conn);
+        free(r);
+    }
+    LIST_INIT(&h->over);
+}
 
 struct history *history_new(struct event_base *base, struct evdns_base *dns, const char *url)
 {
@@ -51,18 +71,21 @@ struct history *history_new(struct event_base *base, struct evdns_base *dns, con
     h->port = port > 0 ? port : 80;
     if (uri)
         evhttp_uri_free(uri);
+    event_assign(&h->reaper, base, -1, 0, reaper_cb, h);
     return h;
 }
 
-static void request_unlink(struct history_request *r)
+/* Tells the owner; the request is over. */
+static void request_end(struct history_request *r, int status, struct str body)
 {
-    if (r->prev)
-        r->prev->next = r->next;
-    else
-        r->history->first = r->next;
-    if (r->next)
-        r->next->prev = r->prev;
-    r->history->count--;
+    struct history *h = r->history;
+    history_cb cb = r->cb;
+    r->cb = NULL;
+    LIST_REMOVE(r, entry);
+    LIST_INSERT_HEAD(&h->over, r, entry);
+    h->count--;
+    event_active(&h->reaper, 0, 0);
+    cb(r->arg, status == 200, status, body);
 }
 
 void history_free(struct history *h)
@@ -70,8 +93,11 @@ void history_free(struct history *h)
     if (!h)
         return;
     h->closing = true;
-    while (h->first)
-        evhttp_connection_free(h->first->conn); /* calls done_cb */
+    while (!LIST_EMPTY(&h->under_way))
+        request_end(LIST_FIRST(&h->under_way), 0, STR(""));
+    reaper_cb(-1, 0, h);
+    event_del(&h->reaper);
+    event_debug_unassign(&h->reaper);
     free(h->host);
     free(h);
 }
@@ -81,16 +107,14 @@ static void done_cb(struct evhttp_request *req, void *arg)
     struct history_request *r = arg;
     int status = req ? evhttp_request_get_response_code(req) : 0;
     struct str body = {"", 0};
+    if (!r->cb) /* history_free ended it */
+        return;
     if (status == 200) {
         struct evbuffer *in = evhttp_request_get_input_buffer(req);
         body.len = evbuffer_get_length(in);
         body.p = body.len ? (const char *)evbuffer_pullup(in, -1) : "";
     }
-    request_unlink(r);
-    history_cb cb = r->cb;
-    void *owner = r->arg;
-    free(r);
-    cb(owner, status == 200, status, body);
+    request_end(r, status, body);
 }
 
 static struct history_request *request(struct history *h, const char *path, history_cb cb,
@@ -101,16 +125,12 @@ static struct history_request *request(struct history *h, const char *path, hist
     struct evhttp_connection *conn =
         evhttp_connection_base_new(h->base, h->dns, h->host, (uint16_t)h->port);
     struct history_request *r = mem_zalloc(sizeof *r);
-    *r = (struct history_request){
-        .next = h->first, .history = h, .conn = conn, .cb = cb, .arg = arg};
-    if (h->first)
-        h->first->prev = r;
-    h->first = r;
+    *r = (struct history_request){.history = h, .conn = conn, .cb = cb, .arg = arg};
+    LIST_INSERT_HEAD(&h->under_way, r, entry);
     h->count++;
     evhttp_connection_set_timeout_tv(
         conn, &(struct timeval){HISTORY_MS / 1000, HISTORY_MS % 1000 * 1000L});
     evhttp_connection_set_max_body_size(conn, ANSWER_BYTES_MAX);
-    evhttp_connection_free_on_completion(conn);
     struct evhttp_request *req = evhttp_request_new(done_cb, r);
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     evhttp_add_header(headers, "Host", "persister");
