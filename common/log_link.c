@@ -70,18 +70,33 @@ static void reading_cb(void *arg, const struct reply *reply)
     r.cb(r.arg, good ? &page : NULL);
 }
 
-bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_page_cb cb,
-                   void *arg)
+static bool page_ask(struct log_link *l, const struct str *words, size_t n, unsigned count,
+                     log_link_page_cb cb, void *arg)
 {
-    struct script_numbers text = {0};
-    struct str words[4];
-    size_t n = page_words(&l->names, after, count, &text, words);
     struct reading *r = mem_alloc(sizeof *r);
     *r = (struct reading){l, count, cb, arg};
     if (log_link_eval(l, REDIS_PAGE, 2, words, n, reading_cb, r))
         return true;
     free(r);
     return false;
+}
+
+bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_page_cb cb,
+                   void *arg)
+{
+    struct script_numbers text = {0};
+    struct str words[4];
+    size_t n = page_words(&l->names, after, count, &text, words);
+    return page_ask(l, words, n, count, cb, arg);
+}
+
+bool log_link_page_back(struct log_link *l, uint64_t before, unsigned count, log_link_page_cb cb,
+                        void *arg)
+{
+    struct script_numbers text = {0};
+    struct str words[5];
+    size_t n = page_back_words(&l->names, before, count, &text, words);
+    return page_ask(l, words, n, count, cb, arg);
 }
 
 /* ---- what the feed wants ---- */

@@ -78,6 +78,10 @@ void log_link_done(struct log_link *l);
 bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_page_cb cb,
                    void *arg);
 
+/* Likewise those with id < before, newest first. */
+bool log_link_page_back(struct log_link *l, uint64_t before, unsigned count, log_link_page_cb cb,
+                        void *arg);
+
 /* redis_eval on the link; false also when it is stopped. */
 bool log_link_eval(struct log_link *l, enum redis_script script, size_t nkeys,
                    const struct str *words, size_t nwords, redis_reply_cb cb, void *arg);

@@ -160,6 +160,14 @@ size_t page_words(const struct log_names *n, uint64_t after, unsigned count,
     return 4;
 }
 
+size_t page_back_words(const struct log_names *n, uint64_t before, unsigned count,
+                       struct script_numbers *text, struct str words[5])
+{
+    size_t used = page_words(n, before, count, text, words);
+    words[used++] = STR("back");
+    return used;
+}
+
 /* Takes the next number of a line of numbers parted by single spaces. */
 static bool number_next(struct str *line, uint64_t *out)
 {

@@ -62,6 +62,10 @@ struct script_numbers {
 size_t page_words(const struct log_names *n, uint64_t after, unsigned count,
                   struct script_numbers *text, struct str words[4]);
 
+/* Likewise, for the entries before an id, newest first: 3 arguments. */
+size_t page_back_words(const struct log_names *n, uint64_t before, unsigned count,
+                       struct script_numbers *text, struct str words[5]);
+
 /* A heartbeat's payload, `opening seq stored base`; opening 0: the log is not open. */
 struct beat {
     uint64_t opening, seq, stored, base;

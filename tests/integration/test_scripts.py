@@ -132,10 +132,10 @@ def advance(redis, opening, lease, stored, trim):
     return persister(redis, opening, "advance", redis.replid(), lease, stored, trim, CONTROL)
 
 
-def page(redis, after=0, count=100):
+def page(redis, after=0, count=100, *words):
     names = ("token", "opening", "seq", "lease", "prev", "from", "base", "stored", "high", "owner",
              "ts", "top", "here")
-    reply = redis("EVAL", PAGE, 2, STATE, LOG, after, count)
+    reply = redis("EVAL", PAGE, 2, STATE, LOG, after, count, *words)
     return dict(zip(names, reply), ids=[int(entry[0].split("-")[0]) for entry in reply[13]])
 
 
@@ -375,8 +375,13 @@ def test_page(redis):
         "token": redis.replid(), "here": redis.replid(), "opening": "3", "seq": "9", "lease": "50",
         "prev": "5", "from": "7", "base": "2", "stored": "7", "high": "", "owner": "file1",
         "top": "9-0", "ids": [8, 9]}, now)
+    check("back: those before, newest first", [page(redis, before, count, "back")["ids"]
+          for before, count in ((10, 5), (9, 5), (100, 1), (8, 5))] == [[9, 8], [8], [9], []])
+    check("  with the same facts", dict(page(redis, 10, 2, "back"), ids=[]) == dict(page(redis),
+                                                                                  ids=[]))
     before = redis("HGETALL", STATE), redis("DBSIZE")
     page(redis)
+    page(redis, 100, 5, "back")
     check("it writes nothing", (redis("HGETALL", STATE), redis("DBSIZE")) == before)
 
 

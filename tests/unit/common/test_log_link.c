@@ -173,6 +173,10 @@ static void test_page(void **state)
     assert_int_equal(seen.entries, 3);
     assert_int_equal(seen.first_entry, 5);
     assert_string_equal(seen.steps, "upfp");
+    assert_true(log_link_page_back(&seen.link, 7, 5, page_got, &seen));
+    assert_true(wait_for(&seen.called, 5, SOON_MS));
+    assert_int_equal(seen.entries, 2);
+    assert_int_equal(seen.first_entry, 6);
 }
 
 /* Pages of different counts that are under way together do not mix, nor with the feed's. */
