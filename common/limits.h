@@ -85,6 +85,12 @@ enum {
     POST_MAYBE_MS = 2000, /* longer, of a batch that may have run: then given up */
     MIN_ID_MS = 2000,     /* of min_id: then 503 */
     HISTORY_MS = 5000,    /* of a request to the persister */
+
+    /* Waking a room */
+    WAKE_MS = 1000,       /* for the persister's answer; then the stream's tail is read */
+    TAIL_MS = 3000,       /* for that; then the room has what was found */
+    TAIL_PAGES_MAX = 128, /* of PAGE_ENTRIES, in one read that all waiting rooms share */
+    TAIL_REST_MS = 5,     /* after a read, for each of its pages */
 };
 
 #endif

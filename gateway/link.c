@@ -336,9 +336,9 @@ void link_wait(struct link *l, struct wait *w)
     waits_add(&l->waits, w);
 }
 
-bool link_page(struct link *l, uint64_t after, unsigned count, link_page_cb cb, void *arg)
+bool link_page_back(struct link *l, uint64_t before, unsigned count, link_page_cb cb, void *arg)
 {
-    return log_link_page(&l->log, after, count, cb, arg);
+    return log_link_page_back(&l->log, before, count, cb, arg);
 }
 
 uint64_t link_position(const struct link *l)

@@ -57,10 +57,10 @@ void link_wait(struct link *l, struct wait *w);
  * another shape. */
 typedef void (*link_page_cb)(void *arg, const struct page *page);
 
-/* Reads up to count (PAGE_ENTRIES at the most) entries of the stream with id > after. The callback
- * comes once, never from within; with NULL too when the connection goes, or from link_free. False:
- * no connection, and no callback. */
-bool link_page(struct link *l, uint64_t after, unsigned count, link_page_cb cb, void *arg);
+/* Reads up to count (PAGE_ENTRIES at the most) entries of the stream with id < before, newest
+ * first. The callback comes once, never from within; with NULL too when the connection goes, or
+ * from link_free. False: no connection, and no callback. */
+bool link_page_back(struct link *l, uint64_t before, unsigned count, link_page_cb cb, void *arg);
 
 uint64_t link_position(const struct link *l);
 uint64_t link_lease(const struct link *l);

@@ -55,6 +55,29 @@ static void frame(void *ctx, struct client *c, struct str text)
 
 static const struct clients_ops clients_ops = {.message = frame, .position = position};
 
+/* ---- whence rooms have what is older ---- */
+
+static bool ask_history(void *ctx, struct str room, uint64_t before, unsigned limit,
+                        uint64_t min_id, history_cb cb, void *arg)
+{
+    struct gateway *g = ctx;
+    return history_page(g->history, room, 0, before, limit, min_id, cb, arg);
+}
+
+static void page_cb(void *arg, const struct page *page)
+{
+    struct gateway *g = arg;
+    rooms_page(g->rooms, page);
+}
+
+static bool ask_page(void *ctx, uint64_t before, unsigned count)
+{
+    struct gateway *g = ctx;
+    return link_page_back(g->link, before, count, page_cb, g);
+}
+
+static const struct rooms_sources rooms_sources = {.history = ask_history, .page = ask_page};
+
 /* ---- the end ---- */
 
 static void drain(void *ctx, const char *signal)
@@ -82,6 +105,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
     struct gateway *g = arg;
     const char *why = NULL;
     uint64_t now = now_ms();
+    rooms_tick(g->rooms, now);
     if (g->routes.draining)
         drain_step(g);
     bool ready = routes_ready(&g->routes, &why);
@@ -127,7 +151,8 @@ static bool start(struct gateway *g)
         return false;
     }
     g->history = history_new(g->loop.base, g->loop.dns, s->persister_url);
-    g->rooms = rooms_new(g->history, &(struct rooms_config){s->history_messages, s->lag_bytes});
+    g->rooms =
+        rooms_new(&(struct rooms_config){s->history_messages, s->lag_bytes}, &rooms_sources, g);
     g->clients = clients_new(g->loop.base, g->rooms, g->history,
                              &(struct clients_config){s->clients_max}, &clients_ops, g);
     const struct link_config link = {s->redis_url, s->redis_prefix, s->outbox_max,
@@ -158,6 +183,8 @@ static void run(struct gateway *g)
 /* In the order in which the parts lean on each other; each may not be there. */
 static void stop(struct gateway *g)
 {
+    if (g->rooms)
+        rooms_stop(g->rooms);
     link_free(g->link);
     history_free(g->history);
     if (g->server)

@@ -3,6 +3,7 @@
 #include "gateway/room.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/limits.h"
@@ -17,41 +18,20 @@ enum {
     ROOM_IDLE_MS = 60000,
 };
 
+TAILQ_HEAD(room_list, room);
+
 struct rooms {
-    struct history *history;
     struct rooms_config config;
+    const struct rooms_sources *sources;
+    void *ctx; /* of the sources */
     struct room *buckets[BUCKETS];
     size_t count;
     struct room *owing, **owing_tail;
+    struct room_list asking; /* the persister, the earliest deadline first */
+    struct tail tail;
+    uint64_t now_ms; /* as of the last tick or call */
+    bool stopped;    /* no source is asked any more */
 };
-
-struct rooms *rooms_new(struct history *history, const struct rooms_config *config)
-{
-    struct rooms *rs = mem_zalloc(sizeof *rs);
-    rs->history = history;
-    rs->config = *config;
-    rs->owing_tail = &rs->owing;
-    return rs;
-}
-
-static void room_free(struct room *r)
-{
-    room_log_reset(&r->log, 0);
-    free(r->subs);
-    free(r);
-}
-
-void rooms_free(struct rooms *rs)
-{
-    if (!rs)
-        return;
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rs->buckets[i], *next; r; r = next) {
-            next = r->next;
-            room_free(r);
-        }
-    free(rs);
-}
 
 /* FNV-1a. */
 static size_t bucket_of(struct str name)
@@ -68,6 +48,53 @@ static struct room *find(const struct rooms *rs, struct str name)
     while (r && !str_eq((struct str){r->name, r->name_len}, name))
         r = r->next;
     return r;
+}
+
+static bool ask_page(void *ctx, uint64_t before, unsigned count)
+{
+    struct rooms *rs = ctx;
+    return !rs->stopped && rs->sources->page(rs->ctx, before, count);
+}
+
+static struct tail_seeker *seeker_find(void *ctx, struct str name)
+{
+    struct room *r = find(ctx, name);
+    return r ? &r->seeker : NULL;
+}
+
+static const struct tail_io tail_io = {.page = ask_page, .find = seeker_find};
+
+struct rooms *rooms_new(const struct rooms_config *config, const struct rooms_sources *sources,
+                        void *ctx)
+{
+    struct rooms *rs = mem_zalloc(sizeof *rs);
+    rs->config = *config;
+    rs->sources = sources;
+    rs->ctx = ctx;
+    rs->owing_tail = &rs->owing;
+    TAILQ_INIT(&rs->asking);
+    tail_init(&rs->tail, &tail_io, rs);
+    return rs;
+}
+
+static void room_free(struct room *r)
+{
+    room_log_reset(&r->log, 0);
+    tail_seeker_clear(&r->seeker);
+    free(r->subs);
+    free(r);
+}
+
+void rooms_free(struct rooms *rs)
+{
+    if (!rs)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct room *r = rs->buckets[i], *next; r; r = next) {
+            next = r->next;
+            room_free(r);
+        }
+    free(rs);
 }
 
 /* ---- waking ---- */
@@ -87,62 +114,160 @@ static void wake(struct room *r)
     }
 }
 
-/* The log anew: the history, then what came live meanwhile. Nobody has a cursor in it yet. */
-static void log_rebuild(struct room *r, struct str lines, size_t limit)
+/* Puts a log of older messages in front of what came live meanwhile. Nobody has a cursor in it
+ * yet. Takes it. */
+static void log_join(struct room *r, struct room_log *older)
 {
-    struct room_log live = r->log, all = {0};
+    struct buf *text = NULL;
+    for (struct room_page p = {0};; buf_free(&text)) {
+        p = room_log_page(&r->log, p.last, 0, 1, false, &text);
+        if (!p.count)
+            break;
+        room_log_append(older, p.last, buf_str(text));
+    }
+    room_log_reset(&r->log, 0);
+    r->log = *older;
+}
+
+/* The feed had a hole meanwhile: what is older than the log cannot be joined to it. */
+static bool torn(const struct room *r)
+{
+    return r->log.reach != r->woken;
+}
+
+static void tail_found(struct tail_seeker *s)
+{
+    struct room *r = (struct room *)(void *)((char *)s - offsetof(struct room, seeker));
+    struct room_log older = {.reach = s->reach};
+    log_debug("room woken from the stream", "room=%s messages=%zu reach=%" PRIu64, r->name,
+              s->count, s->reach);
+    for (const struct tail_found *f = torn(r) ? NULL : s->found; f; f = f->next)
+        room_log_append(&older, f->id, (struct str){f->json, f->len});
+    if (!torn(r))
+        log_join(r, &older);
+    tail_seeker_clear(s);
+    wake(r);
+}
+
+/* The persister does not help: what the stream keeps must do. */
+static void seek(struct room *r)
+{
+    struct rooms *rs = r->rooms;
+    if (rs->stopped) {
+        wake(r);
+        return;
+    }
+    r->seeker =
+        (struct tail_seeker){.wanted = history_limit(rs), .upto = r->woken, .done = tail_found};
+    tail_seek(&rs->tail, &r->seeker, rs->now_ms);
+}
+
+static void asking_end(struct room *r)
+{
+    r->asking = false;
+    TAILQ_REMOVE(&r->rooms->asking, r, askings);
+}
+
+static void history_use(struct room *r, struct str lines)
+{
+    struct room_log older = {0};
     struct str line = {0}, room;
     uint64_t id;
     size_t count = 0;
     while (history_line(&lines, &line))
-        if (message_peek(line, &id, &room) && id > all.last && id <= live.reach) {
+        if (message_peek(line, &id, &room) && id > older.last && id <= r->woken) {
             if (count++ == 0)
-                all.reach = id - 1;
-            room_log_append(&all, id, line);
+                older.reach = id - 1;
+            room_log_append(&older, id, line);
         }
-    if (count < limit)
-        all.reach = 0; /* there is nothing older */
-    struct buf *text = NULL;
-    for (struct room_page p = {0};; buf_free(&text)) {
-        p = room_log_page(&live, p.last, 0, 1, false, &text);
-        if (!p.count)
-            break;
-        room_log_append(&all, p.last, buf_str(text));
-    }
-    room_log_reset(&r->log, 0);
-    r->log = all;
+    if (count < history_limit(r->rooms))
+        older.reach = 0; /* there is nothing older */
+    log_join(r, &older);
 }
 
+/* It may come late: while the tail is read it is still the better answer, and then no use. */
 static void history_came(void *arg, bool ok, int status, struct str lines)
 {
     struct room *r = arg;
+    bool asking = r->asking;
     r->holds--;
-    if (ok && r->log.reach == r->woken) /* else the feed had a hole meanwhile */
-        log_rebuild(r, lines, history_limit(r->rooms));
-    else
-        log_debug("room woken without history", "room=%s status=%d", r->name, status);
-    wake(r);
+    if (asking)
+        asking_end(r);
+    if (r->awake)
+        return;
+    if (ok) {
+        tail_cancel(&r->rooms->tail, &r->seeker);
+        if (!torn(r))
+            history_use(r, lines);
+        wake(r);
+    } else if (asking) {
+        log_debug("no history from the persister", "room=%s status=%d", r->name, status);
+        seek(r);
+    }
+}
+
+static void room_begin(struct room *r, uint64_t position)
+{
+    struct rooms *rs = r->rooms;
+    struct str name = {r->name, r->name_len};
+    r->woken = position;
+    room_log_reset(&r->log, position);
+    if (position == 0 || rs->stopped) {
+        r->awake = true; /* nothing is older */
+    } else if (rs->sources->history(rs->ctx, name, position + 1, history_limit(rs), position,
+                                    history_came, r)) {
+        r->holds++;
+        r->asking = true;
+        r->asking_ms = rs->now_ms + WAKE_MS;
+        TAILQ_INSERT_TAIL(&rs->asking, r, askings);
+    } else {
+        seek(r);
+    }
+}
+
+void rooms_page(struct rooms *rs, const struct page *page)
+{
+    tail_page(&rs->tail, page, rs->now_ms);
+}
+
+void rooms_tick(struct rooms *rs, uint64_t now_ms)
+{
+    struct room *r;
+    rs->now_ms = now_ms;
+    while ((r = TAILQ_FIRST(&rs->asking)) && r->asking_ms <= now_ms) {
+        asking_end(r);
+        seek(r);
+    }
+    tail_tick(&rs->tail, now_ms);
+}
+
+void rooms_stop(struct rooms *rs)
+{
+    rs->stopped = true;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct room *r = rs->buckets[i]; r; r = r->next) {
+            if (r->asking)
+                asking_end(r);
+            tail_cancel(&rs->tail, &r->seeker);
+            if (!r->awake)
+                wake(r);
+        }
 }
 
 struct room *room_get(struct rooms *rs, struct str name, uint64_t position, uint64_t now_ms)
 {
     struct room *r = find(rs, name);
+    rs->now_ms = now_ms;
     if (!r && rs->count < ROOMS_MAX) {
         r = mem_zalloc(sizeof *r + name.len + 1);
         memcpy(r->name, name.p, name.len);
         r->name_len = name.len;
         r->rooms = rs;
-        room_log_reset(&r->log, position);
         size_t b = bucket_of(name);
         r->next = rs->buckets[b];
         rs->buckets[b] = r;
         rs->count++;
-        r->woken = position;
-        if (position == 0 || !history_page(rs->history, name, 0, position + 1, history_limit(rs),
-                                           position, history_came, r))
-            r->awake = true; /* nothing is older, or the persister is asked when it is needed */
-        else
-            r->holds++;
+        room_begin(r, position);
     }
     if (r)
         r->used_ms = now_ms;
@@ -202,6 +327,7 @@ void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str js
 
 void rooms_cut(struct rooms *rs, uint64_t prev)
 {
+    tail_cut(&rs->tail, prev);
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct room *r = rs->buckets[i]; r; r = r->next) {
             if (r->log.last <= prev)
@@ -237,7 +363,7 @@ void rooms_sweep(struct rooms *rs, uint64_t now_ms)
 {
     for (size_t i = 0; i < BUCKETS; i++)
         for (struct room **at = &rs->buckets[i], *r; (r = *at);) {
-            bool used = r->nsubs || r->waiters || r->holds || r->owing ||
+            bool used = r->nsubs || r->waiters || r->holds || r->owing || !r->awake ||
                         now_ms - r->used_ms < ROOM_IDLE_MS ||
                         str_eq((struct str){r->name, r->name_len}, STR("lobby"));
             if (used) {

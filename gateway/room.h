@@ -4,14 +4,16 @@
  *
  * A room is woken by its first client or request: it notes the feed's position T, collects live
  * messages from then on, and asks the persister for the newest ones up to T, as of a moment when
- * everything up to T was stored. When the answer is there (or there is none: then its log just
- * reaches back to T) the room is awake, and who waited for it goes on.
+ * everything up to T was stored. If the persister does not answer within WAKE_MS, or cannot, they
+ * are taken from the tail that the stream in Redis keeps (tail.h). Then the room is awake, and who
+ * waited for it goes on. How far back its log reaches (`log.reach`) is known in each case.
  */
 #ifndef GATEWAY_ROOM_H
 #define GATEWAY_ROOM_H
 
 #include "gateway/history.h"
 #include "gateway/room_log.h"
+#include "gateway/tail.h"
 
 struct client;
 struct rooms;
@@ -28,13 +30,17 @@ struct room {
     struct rooms *rooms;
     bool owing; /* is on that list */
     bool awake;
+    bool asking;               /* the persister is asked, and nobody else yet */
+    TAILQ_ENTRY(room) askings; /* of those, the earliest deadline first */
+    uint64_t asking_ms;        /* the deadline */
+    struct tail_seeker seeker; /* in the stream's tail */
     struct room_log log;
     struct room_waiter *waiters;
     struct client **subs; /* compact: subs[i]->slot == i */
     uint32_t nsubs, subs_cap;
     uint32_t turn, todo; /* the round: whom to visit next, how many still to visit */
-    uint64_t woken;      /* the feed's position when the room was made */
-    uint32_t holds;      /* requests that read the log later */
+    uint64_t woken;      /* T: the feed's position when the room was made */
+    uint32_t holds;      /* requests that name the room */
     uint64_t used_ms;    /* when somebody last had to do with it */
     size_t name_len;
     char name[];
@@ -45,8 +51,29 @@ struct rooms_config {
     size_t lag_bytes; /* a client further behind is closed */
 };
 
-struct rooms *rooms_new(struct history *history, const struct rooms_config *config);
+/* Whence the messages come that are older than the room. */
+struct rooms_sources {
+    /* The newest `limit` with an id below before, as of a moment when min_id was stored; see
+     * history_page, whose callback it is. False: refused. */
+    bool (*history)(void *ctx, struct str room, uint64_t before, unsigned limit, uint64_t min_id,
+                    history_cb cb, void *arg);
+    /* A page of the stream, newest first: answered by rooms_page; see struct tail_io. */
+    bool (*page)(void *ctx, uint64_t before, unsigned count);
+};
+
+/* Borrows sources and ctx. */
+struct rooms *rooms_new(const struct rooms_config *config, const struct rooms_sources *sources,
+                        void *ctx);
 void rooms_free(struct rooms *rs);
+
+/* The answer to sources->page; NULL: none will come. */
+void rooms_page(struct rooms *rs, const struct page *page);
+
+/* Deadlines; call it every 100 ms or so. */
+void rooms_tick(struct rooms *rs, uint64_t now_ms);
+
+/* Before the end: wakes the rooms with what they have, and the sources are not asked any more. */
+void rooms_stop(struct rooms *rs);
 
 /* Finds or wakes a room; NULL when there are ROOMS_MAX in use. position: the feed's. */
 struct room *room_get(struct rooms *rs, struct str name, uint64_t position, uint64_t now_ms);
