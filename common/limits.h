@@ -44,6 +44,7 @@ enum {
 
     /* WebSocket */
     WS_MESSAGE_BYTES_MAX = 262144, /* of one message, all fragments together: close 1009 */
+    DEFLATE_MESSAGE_MIN = 256,     /* bytes; shorter ones are not compressed: it does not pay */
     WS_CONTROL_BYTES_MAX = 125,    /* RFC 6455 section 5.5 */
     WS_PING_MS = 25000,
     WS_PONG_MS = 10000, /* without any byte after a ping: closed */

@@ -23,7 +23,9 @@
 #include "common/limits.h"
 #include "common/mem.h"
 #include "common/message.h"
+#include "common/utf8.h"
 #include "gateway/clients_internal.h"
+#include "gateway/deflate.h"
 
 enum {
     OUT_BYTES_MAX = 1 << 20, /* private bytes unsent; then the client is not read */
@@ -67,7 +69,7 @@ static void leave(struct client *c)
         room_wait_cancel(c->room, &c->waiter);
     if (c->state != CLIENT_LIVE)
         return;
-    const struct room_log *l = &c->room->log;
+    const struct room_log *l = client_log(c);
     uint64_t stop = room_log_boundary(l, c->pos);
     struct iovec iov;
     size_t used;
@@ -291,17 +293,43 @@ static void on_control(struct client *c, const struct ws_result *r)
     }
 }
 
+/* Inflates a compressed message; false: the client is being closed. */
+static bool unpack(struct client *c, struct str packed, bool is_text, struct buf **out)
+{
+    switch (deflate_unpack(packed, WS_MESSAGE_BYTES_MAX, out)) {
+    case DEFLATE_TOO_BIG:
+        client_close(c, WS_CLOSE_TOO_BIG, "message is too big");
+        return false;
+    case DEFLATE_BROKEN:
+        client_close(c, WS_CLOSE_BAD_DATA, "compressed data is broken");
+        return false;
+    case DEFLATE_OK:
+        break;
+    }
+    if (!is_text || utf8_valid(buf_str(*out)))
+        return true;
+    client_close(c, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+    return false;
+}
+
 static void on_message(struct client *c, const struct ws_result *r)
 {
     struct str text = r->piece;
+    struct buf *plain = NULL;
     if (c->message) {
         buf_add_str(&c->message, r->piece);
         text = buf_str(c->message);
     }
-    if (r->opcode == WS_BINARY)
+    bool readable = !r->packed || unpack(c, text, r->opcode == WS_TEXT, &plain);
+    if (r->packed)
+        text = buf_str(plain);
+    if (!readable)
+        c->peer_closed = true;
+    else if (r->opcode == WS_BINARY)
         client_close(c, WS_CLOSE_UNSUPPORTED, "send text frames with JSON");
     else if (c->state == CLIENT_LIVE || c->state == CLIENT_JOINING)
         c->clients->ops->message(c->clients->ctx, c, text);
+    buf_free(&plain);
     buf_free(&c->message);
 }
 
@@ -398,7 +426,7 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint64_t after,
-                uint32_t newest, struct buf *in, struct buf *out, uint64_t now_ms)
+                uint32_t newest, bool deflate, struct buf *in, struct buf *out, uint64_t now_ms)
 {
     struct client *c = mem_zalloc(sizeof *c);
     c->clients = cs;
@@ -409,6 +437,7 @@ void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint
     c->newest = resume ? 0 : newest;
     if (c->newest)
         c->after = 0;
+    c->reader.deflate = deflate;
     c->heard_ms = now_ms;
     c->next = cs->first;
     if (cs->first)

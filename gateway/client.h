@@ -30,7 +30,7 @@ struct client {
     struct clients *clients;
     struct client *prev, *next; /* all clients */
     struct room *room;
-    uint64_t pos;        /* the cursor: stream position of the next byte owed */
+    uint64_t pos;        /* the cursor: stream position of the next byte owed, in client_log */
     struct buf *in;      /* the head of an incomplete frame */
     struct buf *out;     /* private bytes: whole frames */
     struct buf *message; /* the fragments of a message under way */
@@ -47,6 +47,7 @@ struct client {
     bool owing;       /* on the list of those to be written */
     bool busy;        /* in the batch */
     bool peer_closed; /* its close frame came, or it cannot be understood: not read */
+    bool packed;      /* the cursor is in the log of compressed frames */
     bool pinged;      /* a ping was sent since it was heard */
     bool paused;      /* not read: too much is unsent or under way */
 };
@@ -70,10 +71,17 @@ void clients_free(struct clients *cs);
 size_t clients_count(const struct clients *cs);
 bool clients_full(const struct clients *cs);
 
+/* The log that the cursor of a live client is in. */
+static inline const struct room_log *client_log(const struct client *c)
+{
+    return c->packed ? &c->room->packed : &c->room->log;
+}
+
 /* Takes the descriptor and the buffers (bytes that came behind the handshake, and bytes that must
- * go before anything else: the 101 is among them). resume: all after `after`, else the newest. */
+ * go before anything else: the 101 is among them). resume: all after `after`, else the newest.
+ * deflate: it takes and sends compressed messages. */
 void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint64_t after,
-                uint32_t newest, struct buf *in, struct buf *out, uint64_t now_ms);
+                uint32_t newest, bool deflate, struct buf *in, struct buf *out, uint64_t now_ms);
 
 /* Sends a frame of its own to one client, between two shared ones; nothing when it is closing. */
 void client_send(struct client *c, enum ws_opcode opcode, struct str payload);

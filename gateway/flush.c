@@ -48,11 +48,14 @@ void clients_owe(struct client *c)
 
 static bool behind(const struct client *c)
 {
-    return c->out || (c->state == CLIENT_LIVE && c->pos != c->room->log.end);
+    return c->out || (c->state == CLIENT_LIVE && c->pos != client_log(c)->end);
 }
 
-static void finish_closing(struct client *c)
+/* It has got all that it is owed. */
+static void settle(struct client *c)
 {
+    if (c->state == CLIENT_LIVE && c->reader.deflate && !c->packed)
+        room_pack(c->room, c);
     if (c->state != CLIENT_CLOSING || c->out)
         return;
     if (c->peer_closed)
@@ -70,7 +73,7 @@ void client_doom_when_written(struct client *c)
 static void job_fill(struct client *c, struct job *j, struct batch_job *b)
 {
     struct iovec *v = iovs + niovs;
-    const struct room_log *l = c->state == CLIENT_LIVE ? &c->room->log : NULL;
+    const struct room_log *l = c->state == CLIENT_LIVE ? client_log(c) : NULL;
     uint64_t pos = c->pos;
     size_t n = 0, used = 0;
     *j = (struct job){.client = c};
@@ -98,14 +101,14 @@ static void batch_add(struct client *c)
     if (c->busy || c->writable || c->state == CLIENT_DOOMED)
         return;
     if (!behind(c)) {
-        finish_closing(c);
+        settle(c);
         return;
     }
     c->busy = true;
     struct job *j = &infos[njobs], *before = njobs ? j - 1 : NULL;
     struct batch_job *b = &jobs[njobs++];
     if (before && !c->out && !before->own && before->client->state == CLIENT_LIVE &&
-        c->room == before->client->room && c->pos == before->client->pos) {
+        client_log(c) == client_log(before->client) && c->pos == before->client->pos) {
         *j = (struct job){c, 0, 0, before->shared};
         *b = *(b - 1);
         b->fd = event_get_fd(&c->readable);
@@ -138,7 +141,7 @@ static void job_done(struct job *j, const struct batch_job *b)
     size_t own = sent - rest < j->own ? sent - rest : j->own;
     buf_take(&c->out, own);
     if (c->state == CLIENT_LIVE)
-        c->pos = room_log_advance(&c->room->log, c->pos, sent - own);
+        c->pos = room_log_advance(client_log(c), c->pos, sent - own);
     if (sent < b->len) {
         c->writable =
             event_new(c->clients->base, event_get_fd(&c->readable), EV_WRITE, writable_cb, c);
@@ -150,7 +153,7 @@ static void job_done(struct job *j, const struct batch_job *b)
     if (behind(c))
         clients_owe(c);
     else
-        finish_closing(c);
+        settle(c);
 }
 
 /* Takes who is behind into the batch: first who has bytes of its own, then room by room. */

@@ -17,6 +17,7 @@
 #include "common/loop.h"
 #include "common/server.h"
 #include "common/version.h"
+#include "gateway/deflate.h"
 #include "gateway/routes.h"
 
 enum {
@@ -193,6 +194,7 @@ static void stop(struct gateway *g)
     rooms_free(g->rooms);
     server_free(g->server);
     batch_close();
+    deflate_done();
     if (g->tick)
         event_free(g->tick);
     loop_done(&g->loop);

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "common/message.h"
 #include "gateway/client.h"
+#include "gateway/deflate.h"
 
 enum {
     BUCKETS = 4096,
@@ -80,6 +81,7 @@ struct rooms *rooms_new(const struct rooms_config *config, const struct rooms_so
 static void room_free(struct room *r)
 {
     room_log_reset(&r->log, 0);
+    room_log_reset(&r->packed, 0);
     tail_seeker_clear(&r->seeker);
     free(r->subs);
     free(r);
@@ -302,15 +304,32 @@ void room_wait_cancel(struct room *r, struct room_waiter *w)
  */
 static void trim(struct room *r)
 {
-    uint64_t low = r->log.end;
+    uint64_t low = r->log.end, low_packed = r->packed.end;
     for (uint32_t i = r->nsubs; i-- > 0;) {
         struct client *c = r->subs[i];
-        if (r->log.end - c->pos > r->rooms->config.lag_bytes)
+        uint64_t *lowest = c->packed ? &low_packed : &low;
+        if (client_log(c)->end - c->pos > r->rooms->config.lag_bytes)
             client_close(c, WS_CLOSE_SLOW, "too slow: reconnect and resume");
-        else if (c->pos < low)
-            low = c->pos;
+        else if (c->pos < *lowest)
+            *lowest = c->pos;
     }
     room_log_trim(&r->log, low, r->rooms->config.keep);
+    room_log_trim(&r->packed, low_packed, 0);
+}
+
+/* Once for all who take it so. What does not become shorter goes as it is. */
+static bool pack(struct room *r, uint64_t id, struct str json)
+{
+    struct buf *payload = NULL;
+    bool full;
+    if (json.len >= DEFLATE_MESSAGE_MIN)
+        deflate_pack(json, DEFLATE_BITS_MAX, &payload);
+    if (payload && buf_len(payload) < json.len)
+        full = room_log_append_packed(&r->packed, id, buf_str(payload));
+    else
+        full = room_log_append(&r->packed, id, json);
+    buf_free(&payload);
+    return full;
 }
 
 void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str json)
@@ -318,7 +337,10 @@ void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str js
     struct room *r = find(rs, name);
     if (!r || id <= r->log.last || id <= r->log.reach)
         return;
-    if (room_log_append(&r->log, id, json) && r->awake)
+    bool full = room_log_append(&r->log, id, json);
+    if (r->npacked && pack(r, id, json))
+        full = true;
+    if (full && r->awake)
         trim(r);
     r->todo = r->nsubs; /* everybody is behind; a round under way starts anew from where it is */
     if (r->todo && !r->owing)
@@ -333,9 +355,10 @@ void rooms_cut(struct rooms *rs, uint64_t prev)
             if (r->log.last <= prev)
                 continue;
             for (uint32_t s = r->nsubs; s-- > 0;)
-                if (r->subs[s]->pos != r->log.end)
+                if (r->subs[s]->pos != client_log(r->subs[s])->end)
                     client_close(r->subs[s], WS_CLOSE_RESTART, "the log was opened anew");
             room_log_cut(&r->log, prev);
+            room_log_cut(&r->packed, prev);
         }
 }
 
@@ -393,8 +416,18 @@ void room_remove(struct room *r, struct client *c)
     assert(r->subs[c->slot] == c);
     r->subs[c->slot] = r->subs[--r->nsubs];
     r->subs[c->slot]->slot = c->slot;
+    if (c->packed && --r->npacked == 0)
+        room_log_reset(&r->packed, 0);
     if (r->todo) /* who moved may have moved behind the round */
         r->todo = r->nsubs;
+}
+
+void room_pack(struct room *r, struct client *c)
+{
+    assert(!c->packed && c->pos == r->log.end);
+    c->packed = true;
+    c->pos = r->packed.end;
+    r->npacked++;
 }
 
 void room_owe(struct room *r)

@@ -35,6 +35,8 @@ struct room {
     uint64_t asking_ms;        /* the deadline */
     struct tail_seeker seeker; /* in the stream's tail */
     struct room_log log;
+    struct room_log packed; /* the same messages, compressed, since somebody needs them so */
+    uint32_t npacked;       /* subscribers whose cursor is in packed */
     struct room_waiter *waiters;
     struct client **subs; /* compact: subs[i]->slot == i */
     uint32_t nsubs, subs_cap;
@@ -99,6 +101,9 @@ void rooms_sweep(struct rooms *rs, uint64_t now_ms);
 
 void room_add(struct room *r, struct client *c);
 void room_remove(struct room *r, struct client *c);
+
+/* Moves a cursor that is at the end of the log to the end of `packed`. */
+void room_pack(struct room *r, struct client *c);
 
 /* The next room whose subscribers are owed bytes, taken off the list, or NULL; room_owe puts one
  * at its end. */

@@ -74,23 +74,35 @@ static struct chunk *chunk_add(struct room_log *l, size_t need)
     return k;
 }
 
-bool room_log_append(struct room_log *l, uint64_t id, struct str json)
+static bool append(struct room_log *l, uint64_t id, const char *header, size_t head,
+                   struct str payload)
 {
     assert(id > l->last);
-    char header[WS_HEADER_MAX];
-    size_t head = ws_header_write(header, WS_TEXT, json.len), len = head + json.len;
+    size_t len = head + payload.len;
     struct chunk *k = l->newest;
     bool grew = !chunk_fits(k, len);
     if (grew)
         k = chunk_add(l, len);
     memcpy(k->bytes + k->used, header, head);
-    memcpy(k->bytes + k->used + head, json.p, json.len);
+    memcpy(k->bytes + k->used + head, payload.p, payload.len);
     *mark_of(k, k->frames++) = (struct mark){id, k->used, (uint32_t)len};
     k->used += (uint32_t)len;
     l->end += len;
     l->frames++;
     l->last = id;
     return grew;
+}
+
+bool room_log_append(struct room_log *l, uint64_t id, struct str json)
+{
+    char header[WS_HEADER_MAX];
+    return append(l, id, header, ws_header_write(header, WS_TEXT, json.len), json);
+}
+
+bool room_log_append_packed(struct room_log *l, uint64_t id, struct str payload)
+{
+    char header[WS_HEADER_MAX];
+    return append(l, id, header, ws_header_write_packed(header, WS_TEXT, payload.len), payload);
 }
 
 void room_log_trim(struct room_log *l, uint64_t low, uint64_t keep)

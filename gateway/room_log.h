@@ -38,6 +38,9 @@ void room_log_reset(struct room_log *l, uint64_t reach);
  * full, which is the time to trim. */
 bool room_log_append(struct room_log *l, uint64_t id, struct str json);
 
+/* The same with a payload that is compressed already. */
+bool room_log_append_packed(struct room_log *l, uint64_t id, struct str payload);
+
 /* Frees whole chunks that end at or below position low, as long as `keep` frames stay. */
 void room_log_trim(struct room_log *l, uint64_t low, uint64_t keep);
 

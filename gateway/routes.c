@@ -18,6 +18,7 @@
 #include "common/query.h"
 #include "common/version.h"
 #include "gateway/answer.h"
+#include "gateway/deflate.h"
 #include "gateway/pages.h"
 
 enum route {
@@ -245,6 +246,17 @@ static const char *handshake_fault(const struct http_request *req)
     return NULL;
 }
 
+/* Takes an offer of permessage-deflate, from whichever line of the header it stands in. */
+static bool deflate_offered(const struct http_request *req, struct buf **answer)
+{
+    unsigned bits;
+    for (size_t i = 0; i < req->nheaders; i++)
+        if (str_eq_nocase(req->headers[i].name, STR("Sec-WebSocket-Extensions")) &&
+            deflate_accept(req->headers[i].value, DEFLATE_BITS_MAX, &bits, answer))
+            return true;
+    return false;
+}
+
 static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_request *req)
 {
     const struct str upgrade = STR("Upgrade: websocket\r\nConnection: Upgrade\r\n");
@@ -274,7 +286,7 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
                struct str name)
 {
     uint64_t after = 0, newest = JOIN_HISTORY_DEFAULT;
-    struct buf *errors = NULL, *in = NULL, *out = NULL;
+    struct buf *errors = NULL, *in = NULL, *out = NULL, *extensions = NULL;
     if (ws_refuse(r, x, req))
         return;
     bool resume = query_number_read(req->query, "after", "[\"query\",\"after\"]", 0,
@@ -297,15 +309,22 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
         return;
     }
     char accept[WS_ACCEPT_BYTES];
+    bool deflate = r->settings->ws_deflate && deflate_offered(req, &extensions);
     ws_accept(http_header(req, "Sec-WebSocket-Key"), accept);
     int fd = exchange_take(x, &in, &out);
-    if (fd < 0)
+    if (fd < 0) {
+        buf_free(&extensions);
         return;
+    }
     buf_add_str(&out, STR("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                           "Connection: Upgrade\r\nSec-WebSocket-Accept: "));
     buf_add(&out, accept, sizeof accept);
+    if (deflate)
+        buf_add_str(&out, STR("\r\nSec-WebSocket-Extensions: "));
+    buf_add_str(&out, buf_str(extensions));
     buf_add_str(&out, STR("\r\n\r\n"));
-    client_new(r->clients, fd, room, resume, after, (uint32_t)newest, in, out, now_ms());
+    buf_free(&extensions);
+    client_new(r->clients, fd, room, resume, after, (uint32_t)newest, deflate, in, out, now_ms());
 }
 
 /* ---- probes ---- */

@@ -14,6 +14,7 @@ static const char *persister_check(const char *url)
 }
 
 static const char *const ways[] = {"auto", "io_uring", "sendmsg", NULL}; /* as enum batch_way */
+static const char *const switches[] = {"off", "on", NULL};
 static const char *const acks[] = {"log", "stored", NULL};
 
 #define AT(member) .offset = offsetof(struct settings, member)
@@ -49,6 +50,8 @@ static const struct config_item items[] = {
      .max = 31536000, .help = "how long a repeated key is known, s"},
     {"WRITE_WITH", CONFIG_CHOICE, AT(write_with), .value = "auto", .choices = ways,
      .help = "how bytes go to clients; auto: io_uring where the kernel allows it"},
+    {"WS_DEFLATE", CONFIG_CHOICE, AT(ws_deflate), .value = "on", .choices = switches,
+     .help = "permessage-deflate for WebSocket clients that offer it"},
     {"LOG_LEVEL", CONFIG_CHOICE, AT(log_level), .value = "info", .choices = config_log_levels,
      .help = "the lowest level that is logged"},
     {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = config_log_formats,

@@ -18,6 +18,7 @@ struct settings {
     unsigned long drain_seconds;
     int ack;        /* enum ack_mode */
     int write_with; /* enum batch_way */
+    int ws_deflate; /* bool */
     int log_level, log_format;
 };
 

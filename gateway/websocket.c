@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * WebSocket (RFC 6455), the server's side, without extensions: a frame is
+ * WebSocket (RFC 6455), the server's side: a frame is
  *
  *      0                 1                 2 ..             .. then
  *     +-+---+----------+-+---------------+------------------+----------+-----------------
@@ -34,6 +34,7 @@
 enum {
     BIT_FIN = 0x80,
     BITS_RESERVED = 0x70,
+    BIT_RSV1 = 0x40, /* a compressed message's first frame, RFC 7692 */
     BITS_OPCODE = 0x0f,
     BIT_CONTROL = 0x08, /* of an opcode */
     BIT_MASK = 0x80,
@@ -57,6 +58,7 @@ _Static_assert(LENGTH_16 - WS_CONTROL_BYTES_MAX == 1, "control frames have the s
 struct header {
     enum ws_opcode opcode;
     bool final;   /* no fragment follows */
+    bool packed;  /* RSV1 */
     uint64_t len; /* of the payload */
     size_t bytes; /* of the header itself, its mask included */
     uint8_t mask[MASK_BYTES];
@@ -109,6 +111,13 @@ size_t ws_header_write(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t 
     return bytes;
 }
 
+size_t ws_header_write_packed(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t len)
+{
+    size_t bytes = ws_header_write(out, opcode, len);
+    out[0] = (char)(BIT_FIN | BIT_RSV1 | opcode);
+    return bytes;
+}
+
 /* How many bytes of length follow the first two bytes of a header? */
 static size_t length_bytes(unsigned length)
 {
@@ -158,7 +167,8 @@ static bool opcode_known(unsigned opcode)
 static const char *start_wrong(const struct ws_reader *r, unsigned first, unsigned second)
 {
     unsigned opcode = first & BITS_OPCODE;
-    if (first & BITS_RESERVED)
+    bool starts = opcode == WS_TEXT || opcode == WS_BINARY; /* a message */
+    if (first & BITS_RESERVED & ~(r->deflate && starts ? (unsigned)BIT_RSV1 : 0u))
         return "reserved bits are set";
     if (!opcode_known(opcode))
         return "unknown opcode";
@@ -166,7 +176,7 @@ static const char *start_wrong(const struct ws_reader *r, unsigned first, unsign
         return "fragmented control frame";
     if (opcode == WS_CONTINUATION && !r->message)
         return "continuation of nothing";
-    if ((opcode == WS_TEXT || opcode == WS_BINARY) && r->message)
+    if (starts && r->message)
         return "new message inside another";
     if (!(second & BIT_MASK))
         return "frame without mask";
@@ -207,6 +217,7 @@ static bool header_read(const struct ws_reader *r, const char *bytes, size_t len
     }
     h->opcode = (enum ws_opcode)(first & BITS_OPCODE);
     h->final = first & BIT_FIN;
+    h->packed = first & BIT_RSV1;
     h->len = second & BITS_LENGTH;
 
     size_t more = length_bytes(second & BITS_LENGTH);
@@ -270,8 +281,10 @@ static void control_read(const struct header *h, char *frame, struct ws_result *
 /* Enters the payload of a data frame. */
 static void data_begin(struct ws_reader *r, const struct header *h, struct ws_result *result)
 {
-    if (h->opcode != WS_CONTINUATION)
+    if (h->opcode != WS_CONTINUATION) {
         r->message = (uint8_t)h->opcode;
+        r->packed = h->packed;
+    }
     memcpy(r->mask, h->mask, MASK_BYTES);
     r->mask_at = 0;
     r->final = h->final;
@@ -298,7 +311,7 @@ static void data_read(struct ws_reader *r, char *payload, size_t len, struct ws_
     r->left -= n;
     r->mask_at = unmask(payload, n, r->mask, r->mask_at);
     result->used += n;
-    if (r->message == WS_TEXT) {
+    if (r->message == WS_TEXT && !r->packed) {
         r->utf8 = utf8_feed(r->utf8, payload, n);
         if (r->utf8 == UTF8_BAD) {
             fail(result, WS_CLOSE_BAD_DATA, "text is not UTF-8");
@@ -307,6 +320,7 @@ static void data_read(struct ws_reader *r, char *payload, size_t len, struct ws_
     }
     result->piece = (struct str){payload, n};
     result->opcode = (enum ws_opcode)r->message;
+    result->packed = r->packed;
     if (r->final && r->left == 0)
         message_end(r, result);
     else if (n)

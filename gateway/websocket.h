@@ -51,15 +51,20 @@ void ws_accept(struct str key, char out[WS_ACCEPT_BYTES]);
 /* Writes the header of an unmasked, final frame; returns its length. */
 size_t ws_header_write(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t len);
 
+/* The same of a compressed message's first frame: with RSV1 (RFC 7692 section 6). */
+size_t ws_header_write_packed(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t len);
+
 /* How long is the header of such a frame, by its first two bytes? */
 size_t ws_header_len(const char *frame);
 
-/* Reads the frames of one client. All zero is the start. */
+/* Reads the frames of one client. All zero is the start; then `deflate` may be set. */
 struct ws_reader {
     uint8_t mask[4]; /* of the data frame under way */
     uint8_t mask_at; /* which byte of it is next */
     uint8_t message; /* WS_TEXT or WS_BINARY while a message is under way, else 0 */
     bool final;      /* is the data frame under way the last of its message? */
+    bool deflate;    /* permessage-deflate was negotiated: a message may be compressed */
+    bool packed;     /* the message under way is */
     bool failed;     /* WS_FAIL was told; to read on is our own mistake, and aborts */
     uint32_t utf8;   /* of the text under way, see utf8.h */
     uint64_t left;   /* payload bytes of the data frame under way still to come */
@@ -68,7 +73,7 @@ struct ws_reader {
 
 enum ws_event {
     WS_NEED_MORE, /* nothing whole is left: keep what is unused and come back with more */
-    WS_DATA,      /* a piece of a message's payload (of text: checked UTF-8 so far) */
+    WS_DATA,      /* a piece of a message's payload (of plain text: checked UTF-8 so far) */
     WS_MESSAGE,   /* the last piece of a message, maybe empty; message is whole now */
     WS_CONTROL,   /* a whole ping, pong or close, payload in control */
     WS_FAIL,      /* the peer broke the protocol: close with code, never call ws_read again */
@@ -79,6 +84,7 @@ struct ws_result {
     size_t used;           /* bytes of the input used up, at any event; if less than given: call
                               again, but after WS_NEED_MORE and WS_FAIL */
     struct str piece;      /* WS_DATA, WS_MESSAGE: unmasked in place in the input */
+    bool packed;           /* WS_DATA, WS_MESSAGE: compressed, and text is not checked yet */
     enum ws_opcode opcode; /* WS_DATA, WS_MESSAGE: WS_TEXT or WS_BINARY; WS_CONTROL: which */
     struct str control;    /* WS_CONTROL: the payload (a close: code and reason), in the input */
     uint16_t code;         /* WS_FAIL: the close code; WS_CONTROL of a close: its code, or 1005 */
@@ -91,7 +97,8 @@ struct ws_result {
  * caller puts them before the next input. Payload of messages is used as it comes. How the input is
  * cut makes no difference but to the pieces of a message.
  *
- * Fails with 1002 for: reserved bits or opcodes, a frame without mask (section 5.1), a
+ * Fails with 1002 for: reserved bits (but RSV1 of a message's first frame, when deflate is set) or
+ * opcodes, a frame without mask (section 5.1), a
  * control frame that is fragmented or longer than 125, a length not in its shortest form or with
  * its top bit set, a continuation of nothing, a new message inside another, a close payload of one
  * byte or with a code that must not be sent (section 7.4); 1007 for text that is not UTF-8, at the
