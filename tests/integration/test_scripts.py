@@ -1,168 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""publish.lua, open.lua, page.lua and beat.lua, as they are compiled in, on real redis-servers: what
-they answer, what they refuse, and what crashes, an AOF cut in mid-script and failovers leave."""
+"""publish.lua, open.lua, page.lua and beat.lua on real redis-servers: what they answer, what they
+refuse, and what crashes, an AOF cut in mid-script and failovers leave."""
 
-import datetime
 import json
 import os
-import socket
 import time
 
-import pytest
-from cluster import REPO, Redis, wait_until
+from cluster import wait_until
+from log_scripts import (
+    CONTROL, FULL, KNOWN, LIVE, LOG, MISMATCH, NEW, PAGE, STATE, TTL, Client, advance, answers,
+    beat, check, error, fresh, make_server, milliseconds, page, persister, publish, redis, reopen,
+    sealed, written)
 
-PUBLISH, OPEN, PAGE, BEAT = (
-    (REPO / "common" / f"{name}.lua").read_text() for name in ("publish", "open", "page", "beat"))
-STATE, LOG, LIVE, CONTROL = "{chat}:state", "{chat}:log", "{chat}:live", "{chat}:control"
-TTL = 86400
-NEW, KNOWN, MISMATCH, FULL = range(4)
-
-
-def check(name, holds, *seen):
-    assert holds, f"{name} {seen if seen else ''}"
-
-
-class RedisError(Exception):
-    """An error reply; returned, not raised."""
-
-
-class Client:
-    """A connection that gives replies as they come; redis-py makes other things of some."""
-
-    def __init__(self, port):
-        self.port = port
-        self.socket = socket.create_connection(("127.0.0.1", port), 5)
-        self.file = self.socket.makefile("rb")
-
-    def __call__(self, *words):
-        request = b"*%d\r\n" % len(words)
-        for word in words:
-            word = str(word).encode()
-            request += b"$%d\r\n%s\r\n" % (len(word), word)
-        self.socket.sendall(request)
-        return self.reply()
-
-    def reply(self):
-        line = self.file.readline()
-        if not line:
-            raise EOFError("Redis closed the connection")
-        kind, rest = line[:1], line[1:-2].decode()
-        if kind == b"+":
-            return rest
-        if kind == b"-":
-            return RedisError(rest)
-        if kind == b":":
-            return int(rest)
-        if int(rest) < 0:
-            return None
-        if kind == b"$":
-            return self.file.read(int(rest) + 2)[:-2].decode(errors="replace")
-        return [self.reply() for _ in range(int(rest))]
-
-    def info(self, section, field):
-        for line in self("INFO", section).split("\r\n"):
-            if line.startswith(field + ":"):
-                return line.split(":", 1)[1]
-        return None
-
-    def replid(self):
-        return self.info("replication", "master_replid")
-
-    def state(self, *fields):
-        return self("HMGET", STATE, *fields)
-
-
-class Server(Redis):
-    """A redis-server and a connection to it."""
-
-    def connect(self):
-        self.connection = Client(self.start().port)
-        return self.connection
-
-    def replicate(self, master):
-        self.connection("REPLICAOF", "127.0.0.1", master.port)
-        wait_until(lambda: self.connection.info("replication", "master_link_status") == "up",
-                   what="the replica is in step")
-
-
-@pytest.fixture
-def make_server(tmp_path):
-    made = []
-
-    def make(name, **options):
-        server = Server(tmp_path, options, name)
-        made.append(server)
-        server.connect()
-        return server
-
-    yield make
-    for server in made:
-        if server.running:
-            server.kill9()
-
-
-@pytest.fixture
-def redis(make_server):
-    return make_server("redis").connection
-
-
-def publish(redis, opening, boot, batch, *messages, floor=0):
-    """Each message: 'content' or ('idempotency key', 'content')."""
-    keys, words = [STATE, LOG, "{chat}:producer:" + boot], []
-    for message in messages:
-        key, content = message if isinstance(message, tuple) else (None, message)
-        keys.append("{chat}:idem:" + key if key else STATE)
-        words += [',"username":"Diego","content":%s,' % json.dumps(content), ',"room":"lobby"}',
-                  "print-of-" + content]
-    return redis("EVAL", PUBLISH, len(keys), *keys,
-                 opening, batch, floor, LIVE, TTL, TTL, boot, *words)
-
-
-def persister(redis, opening, verb, *words, keys=(), file="file1"):
-    """words: from ARGV 4; keys: from KEYS 3."""
-    return redis("EVAL", OPEN, 2 + len(keys), STATE, LOG, *keys, verb, opening, file, *words)
-
-
-def reopen(redis, opening, seq, lease, prev=0, base=0):
-    return (persister(redis, opening, "seal"),
-            persister(redis, opening, "open", redis.replid(), seq, lease, prev, base, 0, CONTROL))
-
-
-def advance(redis, opening, lease, stored, trim):
-    return persister(redis, opening, "advance", redis.replid(), lease, stored, trim, CONTROL)
-
-
-def page(redis, after=0, count=100, *words):
-    names = ("token", "opening", "seq", "lease", "prev", "from", "base", "stored", "high", "owner",
-             "ts", "top", "here")
-    reply = redis("EVAL", PAGE, 2, STATE, LOG, after, count, *words)
-    return dict(zip(names, reply), ids=[int(entry[0].split("-")[0]) for entry in reply[13]])
-
-
-def beat(redis, channel="{chat}:beat:b"):
-    return redis("EVAL", BEAT, 1, STATE, channel)
-
-
-def fresh(redis, seq=0, lease=100):
-    redis("FLUSHALL")
-    return reopen(redis, 1, seq, lease)
-
-
-def answers(reply, part=0):
-    """The codes (part 0), ids (1) or times (2) of a reply."""
-    return reply[2 + part::3]
-
-
-def sealed(reply):
-    return isinstance(reply, list) and reply[:2] == [0, "SEALED"]
-
-
-def error(reply, word):
-    return isinstance(reply, RedisError) and word in str(reply)
-
-
-def milliseconds(date):
-    return round(datetime.datetime.fromisoformat(date).timestamp() * 1000)
+__all__ = ["make_server", "redis"]  # fixtures
 
 
 def test_publish(redis):
@@ -256,10 +106,10 @@ def test_errors(redis):
     fresh(redis, 50)
 
     def refused(name, word, batch=1):
-        before = redis("HGETALL", STATE), redis("XLEN", LOG), redis("DBSIZE")
+        before = written(redis)
         reply = publish(redis, 1, "b", batch, "x", ("k", "y"))
-        after = redis("HGETALL", STATE), redis("XLEN", LOG), redis("DBSIZE")
-        check(name + ": refused, nothing written", error(reply, word) and before == after, reply)
+        check(name + ": refused, nothing written",
+              error(reply, word) and written(redis) == before, reply)
 
     redis("XADD", LOG, "60-0", "m", "rogue")
     refused("a rogue entry above seq", "ID specified in XADD")
@@ -268,7 +118,7 @@ def test_errors(redis):
     redis("CONFIG", "SET", "min-replicas-to-write", 1)
     refused("too few replicas", "NOREPLICAS")
     redis("CONFIG", "SET", "min-replicas-to-write", 0)
-    redis("CONFIG", "SET", "maxmemory", "1mb")
+    redis("CONFIG", "SET", "maxmemory", "100kb")
     refused("no memory", "OOM")
     redis("CONFIG", "SET", "maxmemory", 0)
     check("unknown script: NOSCRIPT", error(redis("EVALSHA", "0" * 40, 0), "NOSCRIPT"))
@@ -282,6 +132,68 @@ def test_errors(redis):
           error(reply, "publish to the channel") and page(redis)["ids"] == [1], reply)
     check("  the retry finds it", answers(publish(redis, 1, "b", 1, "x"), 1) == [1])
     redis("ACL", "DELUSER", "mute")
+
+
+def test_no_memory(redis):
+    """A full Redis takes no message, but all that the persister has to do."""
+    fresh(redis)
+    publish(redis, 1, "a", 1, ("ka", "x"), ("kb", "x"), "x", "x")
+    redis("CONFIG", "SET", "maxmemory", "100kb")
+    check("it is full", error(redis("SET", "x", "y"), "OOM"))
+
+    def refused(name, opening):
+        before = written(redis)
+        reply = publish(redis, opening, "b", 1, "x")
+        check(name + ": no publish", error(reply, "OOM") and written(redis) == before, reply)
+
+    refused("full", 1)
+    check("advance", advance(redis, 1, 200, 4, 2) == [1] and page(redis)["ids"] == [3, 4]
+          and redis.state("lease", "stored", "base") == ["200", "4", "2"])
+    check("a stream that is trimmed already", advance(redis, 1, 300, 4, 2) == [1]
+          and redis.state("lease") == ["300"])
+    check("beat and page", beat(redis) == 1 and page(redis)["seq"] == "4")
+    check("seal", persister(redis, 2, "seal") == [1]
+          and redis.state("token", "opening") == ["sealed:2", "2"])
+    keys = ["{chat}:idem:kb", "{chat}:producer:a"]
+    check("void", persister(redis, 2, "void", 4, keys=keys) == [1]
+          and page(redis)["ids"] == [3] and redis("EXISTS", "{chat}:producer:a") == 0)
+    put = (7, '{"id":7}', "a:2:1", "7 1700000000000 print", 1000, 8, '{"id":8}', "a:2:2", "", 0)
+    check("put", persister(redis, 2, "put", *put, keys=["{chat}:idem:kc", STATE]) == [1]
+          and page(redis)["ids"] == [3, 7, 8] and redis("EXISTS", "{chat}:idem:kc") == 1)
+    check("prod", persister(redis, 2, "prod", 1000, 2, 1, 7, 0, 2, 8, 0, keys=["{chat}:producer:a"])
+          == [1] and redis("EXISTS", "{chat}:producer:a") == 1)
+    check("open", persister(redis, 2, "open", redis.replid(), 400, 500, 8, 2, 0, CONTROL) == [1]
+          and redis.state("token", "seq") == [redis.replid(), "400"])
+    refused("open", 2)
+    redis("CONFIG", "SET", "maxmemory", 0)
+    check("memory is given back", answers(publish(redis, 2, "b", 1, "x"), 1) == [401])
+
+    redis("FLUSHALL")
+    redis("CONFIG", "SET", "maxmemory", "100kb")
+    check("the first seal of all, and open", reopen(redis, 1, 0, 100) == ([1], [1]))
+    refused("open", 1)
+
+
+def test_verbs_refused_by_redis(redis):
+    """An error other than OOM comes before the first write of a verb too."""
+    fresh(redis)
+    publish(redis, 1, "a", 1, "x", "y")
+
+    def all_refused(calls):
+        redis("CONFIG", "SET", "min-replicas-to-write", 1)
+        before = written(redis)
+        replies = [call() for call in calls]
+        check("NOREPLICAS, nothing written", all(error(reply, "NOREPLICAS") for reply in replies)
+              and written(redis) == before, replies)
+        redis("CONFIG", "SET", "min-replicas-to-write", 0)
+
+    all_refused([lambda: advance(redis, 1, 200, 2, 1), lambda: persister(redis, 2, "seal")])
+    persister(redis, 2, "seal")
+    all_refused([
+        lambda: persister(redis, 2, "void", 1, keys=[STATE, STATE]),
+        lambda: persister(redis, 2, "put", 7, "{}", "", "", 0, keys=[STATE]),
+        lambda: persister(redis, 2, "prod", 1000, 2, 1, 1, 0, keys=["{chat}:producer:a"]),
+        lambda: persister(redis, 2, "open", redis.replid(), 400, 500, 8, 2, 0, CONTROL)])
 
 
 def test_restore(redis):
@@ -445,7 +357,7 @@ def test_crash(make_server):
     reopen(redis, 2, 200, 400, 101)
     publish(redis, 2, "b", 2, *(("k%d" % i, "x") for i in range(50)))
     server.kill9()
-    aof, = (server.data / "appendonlydir").glob("*.incr.*")
+    aof = next(server.data.rglob("*.incr.*"), server.data / "appendonly.aof")  # 7, or 6.2
     os.truncate(aof, aof.stat().st_size - 2000)
     redis = server.connect()
     now = page(redis)
