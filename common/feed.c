@@ -11,7 +11,13 @@
  *
  * Why none is delivered twice: position only grows, and what is not above it is dropped.
  *
- * What belongs to a connection (held messages, a page on its way) dies with it.
+ * What belongs to a connection (held messages, a page on its way) dies with it. But a page that the
+ * owner of a feed in pull mode has taken stays his: no connection gives another one before it is
+ * released, so a late release is never taken for that of a later page.
+ *
+ * An opening is announced before its first message, on the same subscription. From the announcement
+ * on live messages are held until a page has told of it: `opened` comes before what is of the
+ * opening, and what may be of the one before does not come behind it.
  */
 #include "common/feed.h"
 
@@ -64,6 +70,7 @@ void feed_init(struct feed *f, bool pull, uint64_t position, uint64_t opening,
         .position = position,
         .opening = opening,
         .started = opening > 0,
+        .released = true,
     };
 }
 
@@ -95,7 +102,6 @@ void feed_connected(struct feed *f, uint64_t now_ms)
     f->beat_sent_ms = 0;
     f->beat_seen_ms = now_ms;
     f->sealed_ms = 0;
-    f->released = true;
     f->reached = false;
     page_ask(f);
 }
@@ -149,26 +155,55 @@ static void stored(struct feed *f, uint64_t upto)
     f->owner->stored(f->owner_ctx, f->opening, f->stored);
 }
 
-/* The opening that a page of an open log belongs to. */
-static void opening_follow(struct feed *f, const struct page *p)
+/*
+ * Follows a new opening. What of the messages delivered is void the owner can tell by prev, if the
+ * opening before it is the one he knows. If others went by unseen, he cannot: what is above
+ * `stored`, as last seen, may have been void in between. And where ids go on below position (SQLite
+ * and Redis have both lost what was granted), those above `from` are other messages from now on.
+ * False: the page began too high.
+ */
+static bool opening_take(struct feed *f, const struct page *p)
 {
-    if (!f->started) {
-        f->started = true;
-        f->opening = p->opening;
-        f->position = p->seq;
-    } else if (p->opening > f->opening) {
-        uint64_t was = f->opening;
-        f->opening = p->opening;
-        f->stored = 0;
-        f->owner->opened(f->owner_ctx, was, p->opening, p->prev, p->from);
+    const uint64_t was = f->opening, safe = f->stored;
+    const uint64_t kept = f->position < p->prev ? f->position : p->prev;
+    f->opening = p->opening;
+    f->stored = 0;
+    if (f->nheld)
+        f->page_wanted = true;
+    held_clear(f); /* of the opening before, perhaps */
+    f->owner->opened(f->owner_ctx, was, p->opening, p->prev, p->from);
+    if (f->position > p->from) {
+        f->owner->gap(f->owner_ctx, p->prev, p->from);
+        f->position = p->from;
+        f->state = FEED_CATCHING_UP;
+        f->page_wanted = true;
+        return false;
     }
+    if (p->opening > was + 1 && kept > safe)
+        f->owner->gap(f->owner_ctx, safe, f->position);
+    if (f->position >= p->prev)
+        f->position = p->from; /* what is between does not exist */
+    return true;
 }
 
-/* A page of an open log, in push mode. */
-static void page_take(struct feed *f, const struct page *p)
+/* The opening that a page of an open log belongs to; false: see opening_take. */
+static bool opening_follow(struct feed *f, const struct page *p)
 {
-    opening_follow(f, p);
+    if (f->started)
+        return p->opening == f->opening || opening_take(f, p);
+    f->started = true;
+    f->opening = p->opening;
+    f->position = p->seq;
+    return true;
+}
+
+/* A page of an open log, in push mode; stale: something came after it was asked for. */
+static void page_take(struct feed *f, const struct page *p, bool stale)
+{
     f->lease = p->lease;
+    f->page_wanted = stale;
+    if (!opening_follow(f, p))
+        return;
     if (f->position < p->base) {
         f->owner->gap(f->owner_ctx, f->position, p->base);
         f->position = p->base;
@@ -194,7 +229,7 @@ static void page_take(struct feed *f, const struct page *p)
 
 void feed_page(struct feed *f, const struct page *p, uint64_t now_ms)
 {
-    if (f->state == FEED_OFF)
+    if (!f->page_asked)
         return;
     f->page_asked = false;
     if (f->pull) {
@@ -207,16 +242,14 @@ void feed_page(struct feed *f, const struct page *p, uint64_t now_ms)
         return;
     }
     f->sealed_ms = 0;
-    bool again = f->page_wanted; /* something came after this page was asked for */
-    f->page_wanted = false;
-    page_take(f, p);
-    if (again || f->page_wanted)
+    page_take(f, p, f->page_wanted);
+    if (f->page_wanted)
         page_ask(f);
 }
 
 void feed_page_failed(struct feed *f)
 {
-    if (f->state == FEED_OFF)
+    if (!f->page_asked)
         return;
     f->page_asked = false;
     f->page_wanted = true;
@@ -242,6 +275,13 @@ void feed_live(struct feed *f, uint64_t id, struct str json, uint64_t now_ms)
     }
 }
 
+/* Of an opening that no page has told of yet. */
+static void announced(struct feed *f)
+{
+    f->state = FEED_CATCHING_UP;
+    page_ask(f);
+}
+
 void feed_beat(struct feed *f, const struct beat *b, uint64_t now_ms)
 {
     if (f->state == FEED_OFF)
@@ -255,7 +295,9 @@ void feed_beat(struct feed *f, const struct beat *b, uint64_t now_ms)
         f->reached = true;
     } else if (b->opening == 0) {
         sealed(f, now_ms);
-    } else if (b->opening != f->opening) {
+    } else if (b->opening > f->opening) {
+        announced(f);
+    } else if (b->opening < f->opening) {
         page_ask(f);
     } else {
         if (b->seq > f->position && f->state == FEED_LIVE) {
@@ -274,7 +316,7 @@ void feed_control(struct feed *f, uint64_t opening, uint64_t upto, uint64_t now_
     if (opening == f->opening)
         stored(f, upto);
     else if (opening > f->opening)
-        page_ask(f);
+        announced(f);
 }
 
 void feed_tick(struct feed *f, uint64_t now_ms)
@@ -306,12 +348,11 @@ void feed_nudge(struct feed *f)
 
 void feed_release(struct feed *f, uint64_t position, bool now)
 {
-    if (f->state == FEED_OFF)
-        return;
+    assert(f->pull && !f->released);
     f->released = true;
     f->position = position;
     if (now || f->page_wanted)
-        page_ask(f);
+        page_ask(f); /* nothing while there is no connection: the next one asks */
 }
 
 bool feed_ready(const struct feed *f, const char **why)

@@ -35,7 +35,8 @@ struct feed_owner {
     void (*passed)(void *ctx, uint64_t id);
     /* A new opening: what exists up to prev stays, ids prev+1…from are void, new ones follow. */
     void (*opened)(void *ctx, uint64_t was, uint64_t opening, uint64_t prev, uint64_t from);
-    /* The stream no longer has the messages after…base: they can only come from history. */
+    /* Of the messages after…base the stream no longer has all, or some that were delivered may be
+     * void: they can only come from history. Behind `opened`, where both are told. */
     void (*gap)(void *ctx, uint64_t after, uint64_t base);
     /* Everything up to stored is in SQLite, as of this opening. */
     void (*stored)(void *ctx, uint64_t opening, uint64_t stored);
@@ -64,10 +65,10 @@ struct feed {
     enum feed_state state;
     bool page_asked;  /* one is on its way */
     bool page_wanted; /* one more is needed after it */
-    bool released;    /* pull: the owner has done with the last page */
+    bool released;    /* pull: the owner has no page, of whatever connection */
     bool started;     /* push: an open log was seen, position and opening are its */
     bool reached;     /* this connection has served: LIVE was reached, or (pull) a heartbeat came */
-    uint64_t position;      /* N: everything up to here was delivered */
+    uint64_t position;      /* N: everything up to here was delivered, or told of as a gap */
     uint64_t opening;       /* of the log, as last seen open; 0: never */
     uint64_t lease;         /* as last seen */
     uint64_t stored;        /* as last seen, of this opening */
@@ -102,7 +103,8 @@ void feed_tick(struct feed *f, uint64_t now_ms);
 void feed_nudge(struct feed *f);
 
 /* Pull mode: the owner has done with the page; everything up to position is its. now: the next page
- * is wanted at once; else when the doorbell rings, or within a second. */
+ * is wanted at once; else when the doorbell rings, or within a second. Once for each page, also
+ * when its connection is gone: no other page is given before. */
 void feed_release(struct feed *f, uint64_t position, bool now);
 
 /* Is the log open and followed live? If not, *why says so in static words. */

@@ -95,10 +95,17 @@ void ingest_script(struct ingest *g, enum ingest_state state, const char *verb, 
     g->io->script(g->ctx, verb, opening, keys, nkeys, g->words.at, g->words.count);
 }
 
+static void page_release(struct ingest *g, uint64_t position, bool now)
+{
+    assert(g->has_page);
+    g->has_page = false;
+    g->io->release(g->ctx, position, now);
+}
+
 void ingest_await(struct ingest *g, enum ingest_state state, uint64_t position)
 {
     ingest_state_set(g, state);
-    g->io->release(g->ctx, position, true);
+    page_release(g, position, true);
 }
 
 /* Not ready, and why. A trouble is logged once, until all is well again. */
@@ -252,7 +259,7 @@ static void watch(struct ingest *g, const struct page *p)
         ingest_advance(g, false);
     } else {
         settle(g);
-        g->io->release(g->ctx, own->position, false);
+        page_release(g, own->position, false);
     }
 }
 
@@ -291,19 +298,17 @@ void ingest_disconnected(struct ingest *g)
     opening_clear(&g->o);
     ingest_state_set(g, INGEST_OFF);
     g->script_asked = false;
-    g->page_held = false;
     g->settled = false;
+    if (g->has_page && !g->commit_asked)
+        page_release(g, standing(g)->position, false);
 }
 
 void ingest_page(struct ingest *g, const struct page *p)
 {
     if (g->state == INGEST_OFF)
         return;
-    if (g->commit_asked) { /* of an earlier connection: what SQLite has is not known yet */
-        assert(g->state == INGEST_WATCHING);
-        g->page_held = true;
-        return;
-    }
+    assert(!g->has_page && !g->commit_asked);
+    g->has_page = true;
     if (is_foreign(standing(g), p)) {
         foreign(g, p->owner);
         return;
@@ -348,12 +353,10 @@ void ingest_committed(struct ingest *g, enum store_result result, const char *wh
         trouble(g, LOG_ERROR, "the log and SQLite differ in a message", why);
     switch (g->state) {
     case INGEST_OFF:
+        page_release(g, standing(g)->position, false);
         break;
-    case INGEST_WATCHING: /* it was of an earlier connection */
-        if (g->page_held) {
-            g->page_held = false;
-            look(g);
-        }
+    case INGEST_WATCHING: /* it was of an earlier connection, and so was the page */
+        look(g);
         break;
     case INGEST_COMMITTING:
         if (result == STORE_OK || g->retell) /* what stands can be told even so */
@@ -378,7 +381,7 @@ static void script_done(struct ingest *g)
     g->retell = false;
     settle(g);
     ingest_state_set(g, INGEST_WATCHING);
-    g->io->release(g->ctx, standing(g)->position, g->again);
+    page_release(g, standing(g)->position, g->again);
 }
 
 /* An error: nothing was written, but for a put whose first rows fitted. */

@@ -13,7 +13,8 @@
  * looking at a page; nothing is assumed to have happened unless it was answered.
  *
  * At most one command is under way: a page that is awaited, a commit or a script. A commit alone
- * outlives the connection; pages of the next one wait for it.
+ * outlives the connection, and with it the page that it came from is kept: the next connection
+ * gives none before.
  */
 #ifndef PERSISTER_INGEST_H
 #define PERSISTER_INGEST_H
@@ -32,7 +33,8 @@ struct ingest_io {
      * file's id are added by the callee, who copies all). Answered by ingest_reply. */
     void (*script)(void *ctx, const char *verb, uint64_t opening, const struct str *keys,
                    size_t nkeys, const struct str *words, size_t nwords);
-    /* Done with the page: see feed_release. */
+    /* Done with the page: see feed_release. Once for each page, at the latest when the link is down
+     * and no commit is under way. */
     void (*release)(void *ctx, uint64_t position, bool now);
     /* store_entries_after. A read that fails gives nothing and makes the next commit fail. */
     size_t (*entries_after)(void *ctx, uint64_t after, size_t limit, const struct entry **entries);

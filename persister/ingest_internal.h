@@ -108,12 +108,12 @@ struct ingest {
     size_t committing;           /* messages of the commit under way */
     bool commit_asked;           /* one is under way, perhaps since an earlier connection */
     bool script_asked;           /* one is under way, on this connection */
-    bool page_held;            /* a page came while an earlier connection's commit was under way */
-    bool retell;               /* this connection has not been told lease and position yet */
-    bool again;                /* after the advance the next page is wanted at once */
-    bool commit_failed;        /* the last one */
-    bool settled;              /* ready */
-    char why[ALARM_BYTES_MAX]; /* not ready, in words */
+    bool has_page;               /* the feed gives the next one after its release */
+    bool retell;                 /* this connection has not been told lease and position yet */
+    bool again;                  /* after the advance the next page is wanted at once */
+    bool commit_failed;          /* the last one */
+    bool settled;                /* ready */
+    char why[ALARM_BYTES_MAX];   /* not ready, in words */
     char alarm[ALARM_BYTES_MAX]; /* the last trouble that was logged; it is logged once */
     struct words words;          /* of the script being made */
 };

@@ -76,6 +76,15 @@ static inline void assert_recorded(struct world *w, const char *boot, uint64_t b
     }
 }
 
+static inline void restart_persister(struct world *w)
+{
+    link_down(w);
+    w->page_given = false;
+    ingest_free(w->g);
+    struct ingest_limits limits = {.backlog_max = BACKLOG, .tail = TAIL, .window_s = WINDOW_S};
+    w->g = ingest_new(&limits, &w->names, &io, w);
+}
+
 static inline void server_restarts(struct world *w, const char *here)
 {
     if (w->linked)

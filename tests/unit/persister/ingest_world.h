@@ -43,6 +43,8 @@ struct world {
     struct rows *rows; /* of SQLite */
     struct entry *entries;
     bool linked, page_asked, commit_asked, script_asked;
+    bool page_wanted; /* by a connection, when the earlier one's is released */
+    bool page_given;  /* and not released yet, by whatever connection */
     uint64_t after, now_ms;
     unsigned page_size;
     struct rows *committing;
@@ -329,17 +331,21 @@ static inline void io_script(void *ctx, const char *verb, uint64_t opening, cons
 static inline void io_release(void *ctx, uint64_t position, bool now)
 {
     struct world *w = ctx;
-    assert_true(w->linked && !w->page_asked);
+    assert_true(w->page_given && !w->page_asked);
+    w->page_given = false;
     w->after = position;
-    w->page_asked = now;
-    if (!now)
+    w->page_asked = w->linked && (now || w->page_wanted);
+    w->page_wanted = false;
+    if (w->linked && !now)
         strcat(w->trace, "idle ");
 }
 
 static inline void page_send(struct world *w)
 {
     struct redis_model *r = w->r;
+    assert_false(w->page_given);
     w->page_asked = false;
+    w->page_given = true;
     size_t n = entries_list(w, &r->log, w->after, w->page_size, false);
     struct entry *entries = mem_alloc((n + 1) * sizeof *entries);
     memcpy(entries, w->entries, n * sizeof *entries); /* the engine may read rows meanwhile */
@@ -383,7 +389,8 @@ static inline void link_up(struct world *w)
 {
     w->linked = true;
     ingest_connected(w->g);
-    w->page_asked = true; /* as the feed does */
+    w->page_asked = !w->page_given; /* as the feed does */
+    w->page_wanted = w->page_given;
 }
 
 static inline void link_down(struct world *w)
@@ -393,7 +400,7 @@ static inline void link_down(struct world *w)
         ingest_reply(w->g, NULL);
     }
     w->linked = false;
-    w->page_asked = false;
+    w->page_asked = w->page_wanted = false;
     ingest_disconnected(w->g);
 }
 
@@ -486,14 +493,6 @@ static inline struct world *opened_world(void)
     link_up(w);
     run(w);
     return w;
-}
-
-static inline void restart_persister(struct world *w)
-{
-    link_down(w);
-    ingest_free(w->g);
-    struct ingest_limits limits = {.backlog_max = BACKLOG, .tail = TAIL, .window_s = WINDOW_S};
-    w->g = ingest_new(&limits, &w->names, &io, w);
 }
 
 #endif

@@ -260,8 +260,8 @@ static void test_commit_outlives_connection(void **state)
     w->page_asked = true;
     step(w);
     link_down(w);
+    assert_true(w->page_given); /* the commit is still under way */
     link_up(w);
-    page_send(w); /* the commit is still under way */
     assert_false(w->page_asked || w->script_asked);
     run(w);
     assert_int_equal(w->rows->n, 5);
@@ -271,7 +271,9 @@ static void test_commit_outlives_connection(void **state)
     step(w);
     link_down(w);
     commit_run(w);
+    assert_false(w->page_given);
     link_up(w);
+    assert_true(w->page_asked);
     run(w);
     assert_int_equal(w->rows->n, 10);
     assert_agree(w);
