@@ -24,6 +24,7 @@
 static const char *const state_names[] = {
     [INGEST_OFF] = "off",
     [INGEST_WATCHING] = "watching",
+    [INGEST_COMPARING] = "comparing",
     [INGEST_COMMITTING] = "committing",
     [INGEST_ADVANCING] = "advancing",
     [INGEST_NUMBERING] = "numbering",
@@ -193,9 +194,9 @@ void ingest_advance(struct ingest *g, bool again)
     ingest_script(g, INGEST_ADVANCING, "advance", own->opening, NULL, 0);
 }
 
-/* Is this the log as this file left it? The opening's number alone would not do: Redis may have
- * come back with an older state, or with one that a partitioned master went on with. */
-static bool agrees(const struct store_log *own, const struct page *p)
+/* The opening's number alone would not do: Redis may have come back with an older state, or with
+ * one that a partitioned master went on with. */
+bool ingest_agrees(const struct store_log *own, const struct page *p)
 {
     return p->open && p->opening == own->opening && p->lease <= own->lease &&
            p->seq >= max_u64(own->position, own->last) && p->top <= p->seq && p->high <= p->seq;
@@ -231,10 +232,29 @@ static void batch_commit(struct ingest *g, const struct page *p, size_t skip)
         (struct store_commit){.position = position, .lease = position + g->limits.backlog_max});
 }
 
+/* The next page, at once or when there is news; in turn with those of the overlap, so that neither
+ * keeps the other waiting. */
+static void follow(struct ingest *g, bool now)
+{
+    if (overlap_ask(g))
+        return;
+    ingest_state_set(g, INGEST_WATCHING);
+    page_release(g, standing(g)->position, now);
+}
+
+static void compare(struct ingest *g, const struct page *p)
+{
+    g->again = true;
+    if (overlap_compare(g, p))
+        look(g);
+    else
+        ingest_commit(g, INGEST_COMMITTING, NULL, 0, (struct store_commit){0});
+}
+
 static void watch(struct ingest *g, const struct page *p)
 {
     const struct store_log *own = standing(g);
-    if (!agrees(own, p) || p->here.len > REPLID_BYTES_MAX) {
+    if (!ingest_agrees(own, p) || p->here.len > REPLID_BYTES_MAX) {
         opening_begin(g, p);
         return;
     }
@@ -242,6 +262,7 @@ static void watch(struct ingest *g, const struct page *p)
     g->here_len = p->here.len;
     g->prev = p->prev;
     g->from = p->from;
+    overlap_begin(g, p);
     uint64_t lease = own->position + g->limits.backlog_max;
     size_t skip = 0;
     while (skip < p->count && p->entries[skip].id <= own->position)
@@ -251,7 +272,8 @@ static void watch(struct ingest *g, const struct page *p)
     } else if (g->retell) {
         g->again = true;
         ingest_commit(g, INGEST_COMMITTING, NULL, 0, (struct store_commit){.lease = lease});
-    } else if (p->count > skip || (!p->full && p->seq > own->position) || lease > own->lease) {
+    } else if (p->count > skip || (!p->full && p->seq > own->position) || lease > own->lease ||
+               g->commit_failed) { /* one that does not fail is all that tells of the end of it */
         batch_commit(g, p, skip);
     } else if (p->full) {
         look(g); /* it began below position */
@@ -259,7 +281,7 @@ static void watch(struct ingest *g, const struct page *p)
         ingest_advance(g, false);
     } else {
         settle(g);
-        page_release(g, own->position, false);
+        follow(g, false);
     }
 }
 
@@ -290,6 +312,7 @@ void ingest_connected(struct ingest *g)
     assert(g->state == INGEST_OFF);
     ingest_state_set(g, INGEST_WATCHING);
     g->retell = true;
+    overlap_reset(g);
     snprintf(g->why, sizeof g->why, "the log has not been looked at yet");
 }
 
@@ -318,6 +341,9 @@ void ingest_page(struct ingest *g, const struct page *p)
         hole_note(g, standing(g)->position, p->base);
         watch(g, p);
         break;
+    case INGEST_COMPARING:
+        compare(g, p);
+        break;
     case INGEST_REVIEWING:
         opening_review(g, p);
         break;
@@ -336,8 +362,10 @@ static void commit_count(struct ingest *g, enum store_result result)
         g->status.commit_failures++;
     else if (result == STORE_CONFLICT)
         g->status.conflicts++;
-    if (result != STORE_OK)
+    if (result != STORE_OK) {
+        overlap_reset(g); /* the rows may not have been read as they are */
         return;
+    }
     g->status.messages += g->committing;
     g->status.batches += g->committing > 0;
 }
@@ -380,8 +408,7 @@ static void script_done(struct ingest *g)
     }
     g->retell = false;
     settle(g);
-    ingest_state_set(g, INGEST_WATCHING);
-    page_release(g, standing(g)->position, g->again);
+    follow(g, g->again);
 }
 
 /* An error: nothing was written, but for a put whose first rows fitted. */

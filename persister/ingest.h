@@ -4,7 +4,7 @@
  * I/O: pages come from the feed (pull mode), commits and scripts go out through ingest_io.
  *
  *  page ─► does the state agree with SQLite?
- *            yes ─► COMMITTING ─► ADVANCING ─► release
+ *            yes ─► COMMITTING ─► ADVANCING ─► release, in turn with COMPARING (overlap.c)
  *            no  ─► the opening: NUMBERING (commit n+1) ─► SEALING ─► REVIEWING ⇄ VOIDING (pages
  * from base) ─► DRAINING ⇄ SAVING (pages, commits) ─► RESTORING (producer records, lost rows) ─►
  * GRANTING (commit S, lease) ─► OPENING ─► ADVANCING
@@ -47,6 +47,10 @@ struct ingest_io {
     const struct store_log *(*standing)(void *ctx);
 };
 
+enum {
+    CONFLICTS_TOLD = 8, /* messages that differ are told one by one up to this number */
+};
+
 struct ingest_limits {
     uint64_t backlog_max;   /* messages that Redis may hold unsaved: lease = position + this */
     uint64_t tail;          /* saved messages that stay in the stream: a margin behind position */
@@ -55,14 +59,16 @@ struct ingest_limits {
 
 /* For metrics and /healthz; counted since the start of the process. */
 struct ingest_status {
-    const char *state;           /* its name, static */
-    uint64_t openings;           /* that came to their end */
-    uint64_t batches;            /* committed with at least one message */
-    uint64_t messages;           /* committed */
-    uint64_t commit_failures;    /* STORE_FAILED */
-    uint64_t conflicts;          /* STORE_CONFLICT, or an entry unlike its row at an opening */
-    uint64_t voided;             /* entries taken out of the stream */
-    uint64_t restored;           /* rows put back into the stream */
+    const char *state;                     /* its name, static */
+    uint64_t openings;                     /* that came to their end */
+    uint64_t batches;                      /* committed with at least one message */
+    uint64_t messages;                     /* committed */
+    uint64_t commit_failures;              /* STORE_FAILED */
+    uint64_t conflicts;                    /* STORE_CONFLICT, or an entry unlike its row */
+    uint64_t conflict_ids[CONFLICTS_TOLD]; /* the first entries unlike their rows */
+    size_t nconflict_ids;                  /* of conflict_ids */
+    uint64_t voided;                       /* entries taken out of the stream */
+    uint64_t restored;                     /* rows put back into the stream */
     uint64_t hole_from, hole_to; /* the last hole seen: Redis no longer has what is between; or 0 */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What ingest.c (following an open log), opening.c (opening it) and restore.c (putting back what
- * Redis lost) share; for nobody else. */
+/* What ingest.c (following an open log), overlap.c (comparing what both have), opening.c (opening
+ * the log) and restore.c (putting back what Redis lost) share; for nobody else. */
 #ifndef PERSISTER_INGEST_INTERNAL_H
 #define PERSISTER_INGEST_INTERNAL_H
 
@@ -25,6 +25,7 @@ _Static_assert(2 * PUT_ROWS + 8 <= NUMBERS_MAX, "a put has two numbers for each 
 enum ingest_state {
     INGEST_OFF,        /* no connection */
     INGEST_WATCHING,   /* a page of the open log is awaited */
+    INGEST_COMPARING,  /* a page of what is at or below position is awaited */
     INGEST_COMMITTING, /* a batch, or a higher lease */
     INGEST_ADVANCING,  /* Redis is told */
     INGEST_NUMBERING,  /* the number of the opening is committed */
@@ -39,6 +40,14 @@ enum ingest_state {
     INGEST_OPENING,    /* the last script */
     INGEST_PAUSED,     /* until resume_ms; then it looks again */
     INGEST_LOST,       /* a reply will never come; the link is about to say that it is down */
+};
+
+/* The comparison of the stream with the rows, once a connection. */
+struct overlap {
+    bool begun, done;
+    bool unsure;       /* an entry had no row, as if SQLite had failed */
+    uint64_t from, to; /* what is still to be compared: ids in (from, to] */
+    uint64_t more;     /* messages that differ and were not told one by one */
 };
 
 /* The words of a script, and the text of those that are numbers. */
@@ -98,6 +107,7 @@ struct ingest {
     void *ctx; /* of io */
     enum ingest_state state;
     struct opening o; /* zeroed outside of an opening */
+    struct overlap overlap;
     struct ingest_status status;
     uint64_t prev, from;         /* of the open log, as last seen */
     char here[REPLID_BYTES_MAX]; /* its token */
@@ -146,10 +156,28 @@ void ingest_await(struct ingest *g, enum ingest_state state, uint64_t position);
 void ingest_look_again(struct ingest *g, const char *why, uint64_t at_least_ms);
 /* Tells Redis where SQLite stands. */
 void ingest_advance(struct ingest *g, bool again);
+/* Is this the log as this file left it? */
+bool ingest_agrees(const struct store_log *own, const struct page *p);
 
 void words_clear(struct words *w);
 void words_str(struct words *w, struct str s);
 void words_u64(struct words *w, uint64_t n);
+
+/* ---- overlap.c ---- */
+
+/* The connection's comparison: all of it is still to be done. */
+void overlap_reset(struct ingest *g);
+/* What there is to compare, as of a page of the open log; when it has begun, nothing. */
+void overlap_begin(struct ingest *g, const struct page *p);
+/* Asks for a page to be compared; false when there is none to ask for. */
+bool overlap_ask(struct ingest *g);
+/* The page came. False when it ended the comparison on rows that could not be read for certain: a
+ * commit must tell. */
+bool overlap_compare(struct ingest *g, const struct page *p);
+/* All was compared in another way. */
+void overlap_skip(struct ingest *g);
+/* Alarm if two messages of one id differ; told once for each of the first few. */
+void overlap_contents(struct ingest *g, const struct entry *entry, const struct entry *row);
 
 /* ---- opening.c ---- */
 

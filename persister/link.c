@@ -208,6 +208,10 @@ void link_describe(const struct link *l, struct buf **json)
     add_number(json, "messages", s->messages);
     add_number(json, "commit_failures", s->commit_failures);
     add_number(json, "conflicts", s->conflicts);
+    buf_add_str(json, STR(",\"conflict_ids\":["));
+    for (size_t i = 0; i < s->nconflict_ids; i++)
+        buf_printf(json, "%s%" PRIu64, i ? "," : "", s->conflict_ids[i]);
+    buf_add_char(json, ']');
     add_number(json, "voided", s->voided);
     add_number(json, "restored", s->restored);
     if (s->hole_to)

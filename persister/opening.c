@@ -96,15 +96,6 @@ static void stray_add(struct ingest *g, const struct entry *e)
     }
 }
 
-/* Two messages of one id: the log opens even so, since neither can be taken back. */
-static void contents_compare(struct ingest *g, const struct entry *entry, const struct entry *row)
-{
-    if (str_eq(entry->json, row->json))
-        return;
-    g->status.conflicts++;
-    log_error("the log and SQLite differ in a message", "id=%" PRIu64, entry->id);
-}
-
 /* Walks n entries and the rows of (o->reviewed, upto] side by side. */
 static void compare(struct ingest *g, const struct entry *entries, size_t n, uint64_t upto)
 {
@@ -118,7 +109,7 @@ static void compare(struct ingest *g, const struct entry *entries, size_t n, uin
             while (i < n && entries[i].id < rows[r].id)
                 stray_add(g, &entries[i++]);
             if (i < n && entries[i].id == rows[r].id)
-                contents_compare(g, &entries[i++], &rows[r]);
+                overlap_contents(g, &entries[i++], &rows[r]); /* the log opens even so */
             else
                 o->base = max_u64(o->base, rows[r].id);
         }
@@ -254,6 +245,7 @@ static void opened(struct ingest *g)
     log_info("log opened", "opening=%" PRIu64 " prev=%" PRIu64 " from=%" PRIu64 " lease=%" PRIu64,
              o->number, own->last, own->position, own->lease);
     opening_clear(o);
+    overlap_skip(g); /* the review has seen all of it */
     ingest_advance(g, true);
 }
 
