@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the persister finds when it looks at its file and at the log in Redis: told, never ignored."""
+"""What the persister finds when it compares its file with the log in Redis: told, not ignored."""
 
 import sqlite3
 

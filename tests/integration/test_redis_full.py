@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Redis at maxmemory: no message is taken, and the sender is told so; the persister goes on. It also
+"""Redis at maxmemory: no message is taken, and the sender is told so; the persister goes on. It
 opens a log that was sealed meanwhile, and when there is memory again nothing was lost or doubled."""
+
+import re
 
 import pytest
 import redis
@@ -27,6 +29,7 @@ def assert_refused(gateway):
     assert answer.status_code == 503, answer.text
     assert answer.json()["detail"].startswith("Not stored by this request")
     assert int(answer.headers["retry-after"]) > 0
+    assert re.search('Redis refuses messages why=".*OOM', gateway.log), "the operator is told why"
 
 
 def opening(cluster):

@@ -211,7 +211,7 @@ static void ids_begin_again_below(void **state)
     expect(r, "15=m15 passed:15");
 }
 
-/* While the feed is live: what follows the old position must not be delivered as if it came next. */
+/* While the feed is live: what follows the old position is not what comes next. */
 static void ids_begin_again_unannounced(void **state)
 {
     struct rig *r = *state;
