@@ -22,6 +22,7 @@ import httpx
 import redis
 
 REPO = Path(__file__).resolve().parents[2]
+REDIS_SERVER = os.environ.get("CHAT_REDIS_SERVER", "redis-server")
 READY_SECONDS = 60
 END_SECONDS = 40
 
@@ -200,7 +201,7 @@ class Redis(Process):
 
     def command(self):
         self.data.mkdir(exist_ok=True)
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+        command = [REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1",
                    "--dir", str(self.data), "--daemonize", "no"]
         for name, value in self.options.items():
             command += [f"--{name}", value]

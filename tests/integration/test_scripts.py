@@ -129,7 +129,7 @@ def test_errors(redis):
     mute("AUTH", "mute", "x")
     reply = publish(mute, 1, "b", 1, "x")
     check("an ACL without the channel is the exception: an error, yet written",
-          error(reply, "publish to the channel") and page(redis)["ids"] == [1], reply)
+          error(reply, "channel") and page(redis)["ids"] == [1], reply)
     check("  the retry finds it", answers(publish(redis, 1, "b", 1, "x"), 1) == [1])
     redis("ACL", "DELUSER", "mute")
 
@@ -357,7 +357,8 @@ def test_crash(make_server):
     reopen(redis, 2, 200, 400, 101)
     publish(redis, 2, "b", 2, *(("k%d" % i, "x") for i in range(50)))
     server.kill9()
-    aof = next(server.data.rglob("*.incr.*"), server.data / "appendonly.aof")  # 7, or 6.2
+    # Redis 6.2 has one file, later ones a folder of them.
+    aof, = [*server.data.glob("appendonly.aof"), *server.data.glob("appendonlydir/*.incr.*")]
     os.truncate(aof, aof.stat().st_size - 2000)
     redis = server.connect()
     now = page(redis)

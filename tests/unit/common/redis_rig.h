@@ -82,10 +82,11 @@ static inline void pause_ms(long ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
-/* Becomes the server, dying with the test; config is a file of the folder. */
+/* Becomes CHAT_REDIS_SERVER, dying with the test; config is a file of the folder. */
 static inline void backend_exec(const struct backend *b, bool sentinel)
 {
-    char name[] = "redis-server", mode[] = "--sentinel", config[] = "conf";
+    char standard[] = "redis-server", mode[] = "--sentinel", config[] = "conf";
+    char *chosen = getenv("CHAT_REDIS_SERVER"), *name = chosen ? chosen : standard;
     char *argv[] = {name, config, sentinel ? mode : NULL, NULL};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (chdir(b->folder) == 0)
