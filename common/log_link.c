@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What happens at the connections becomes an event of the feed and then a hook's; what the feed
- * wants becomes a script. Nothing is decided here, and nothing is kept of a connection but the last
- * complaint about its answers.
+ * wants becomes a script. Nothing is decided here, and nothing is kept of a connection but whether
+ * its last page was one.
  */
 #include "common/log_link.h"
 
 #include <assert.h>
 #include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -37,17 +36,6 @@ struct reading {
     void *arg;
 };
 
-static void complain(struct log_link *l, const char *what, struct str words)
-{
-    char line[LOG_LINK_COMPLAINT_BYTES];
-    int len = words.len < sizeof line / 2 ? (int)words.len : (int)sizeof line / 2;
-    snprintf(line, sizeof line, "%s: %.*s", what, len, len ? words.p : "");
-    if (strcmp(line, l->complaint) == 0)
-        return;
-    memcpy(l->complaint, line, sizeof line);
-    log_warn("redis answers wrongly", "why=%s", line);
-}
-
 /* ---- scripts ---- */
 
 bool log_link_eval(struct log_link *l, enum redis_script script, size_t nkeys,
@@ -62,11 +50,11 @@ static void reading_cb(void *arg, const struct reply *reply)
     struct page page;
     free(arg);
     bool good = reply && page_read(&page, reply, r.count);
-    if (good)
-        r.link->complaint[0] = '\0';
-    else if (reply)
-        complain(r.link, "page",
-                 reply->type == REPLY_ERROR ? reply->str : STR("a reply of another shape"));
+    if (reply && reply->type != REPLY_ERROR) { /* redis.c logs an error */
+        if (!good && !r.link->misshapen)
+            log_warn("redis answers wrongly", "why=%s", "a page of another shape");
+        r.link->misshapen = !good;
+    }
     r.cb(r.arg, good ? &page : NULL);
 }
 
@@ -119,8 +107,8 @@ static void feed_wants_page(void *ctx, uint64_t after, unsigned count)
 /* What it says comes by the channel, or the feed misses it. */
 static void beat_cb(void *arg, const struct reply *reply)
 {
-    if (reply && reply->type == REPLY_ERROR)
-        complain(arg, "beat", reply->str);
+    (void)arg;
+    (void)reply;
 }
 
 static void feed_wants_beat(void *ctx)

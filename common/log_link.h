@@ -22,7 +22,6 @@ struct evdns_base;
 
 enum {
     LOG_LINK_CHANNELS = 3,
-    LOG_LINK_COMPLAINT_BYTES = 128,
 };
 
 /* All must be there. From here scripts may be run (from down they are not sent). */
@@ -49,7 +48,7 @@ struct log_link {
     void *ctx;                               /* of ops and of the feed's owner */
     const char *channels[LOG_LINK_CHANNELS]; /* of names */
     struct event tick;
-    char complaint[LOG_LINK_COMPLAINT_BYTES]; /* the last one that was logged: it is logged once */
+    bool misshapen; /* the last page was: that is logged once */
 };
 
 /* A page that was asked for; valid during the call. NULL: no reply, an error, or another shape. */

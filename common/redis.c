@@ -280,6 +280,25 @@ static bool error_holds(const struct reply *reply, const char *code)
             memmem(reply->str.p, reply->str.len, inner, (size_t)len) != NULL);
 }
 
+/* The server's words, now and then: only it knows what it has against the script (OOM, MISCONF,
+ * NOREPLICAS, what its ACL forbids). */
+static void refusal_log(struct redis *r, enum redis_script script, struct str why)
+{
+    static const char *const names[] = {
+        [REDIS_PUBLISH] = "publish",
+        [REDIS_PAGE] = "page",
+        [REDIS_BEAT] = "beat",
+        [REDIS_OPEN] = "open",
+    };
+    struct script_slot *slot = &r->scripts[script];
+    uint64_t now = now_ms();
+    if (slot->refused_ms && now - slot->refused_ms < REDIS_COMPLAIN_MS)
+        return;
+    slot->refused_ms = now;
+    log_warn("redis refuses a script", "script=%s address=%s why=%.*s", names[script], r->address,
+             why.len < WHY_BYTES ? (int)why.len : WHY_BYTES, why.p);
+}
+
 static void evaluated_cb(void *arg, const struct reply *reply)
 {
     struct call call = *(struct call *)arg;
@@ -292,6 +311,8 @@ static void evaluated_cb(void *arg, const struct reply *reply)
         redis_drop(r, "READONLY: it is a replica now");
     } else if (reply && error_holds(reply, "LOADING")) {
         redis_drop(r, "LOADING: it has just started");
+    } else if (reply && reply->type == REPLY_ERROR && !reply_is_error(reply, "NOSCRIPT")) {
+        refusal_log(r, call.script, reply->str);
     }
     call.cb(call.arg, reply);
 }

@@ -13,7 +13,8 @@
  * that SUBSCRIBE; the link is up when the subscription is confirmed.
  *
  * Each try resolves the name anew (evdns, which does not block the loop), or asks the sentinels for
- * the master. No reply within REDIS_REPLY_MS, or a reply READONLY or LOADING: dropped.
+ * the master. No reply within REDIS_REPLY_MS, or a reply READONLY or LOADING: dropped. Any other
+ * error reply of a script is logged here, at most once in REDIS_COMPLAIN_MS for each script.
  */
 #ifndef COMMON_REDIS_H
 #define COMMON_REDIS_H

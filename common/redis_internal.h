@@ -43,6 +43,7 @@ struct script_slot {
     struct redis *redis;
     char sha[SHA1_HEX + 1]; /* as the server told it */
     bool loading;           /* again, after NOSCRIPT */
+    uint64_t refused_ms;    /* when a refusal of it was logged last; 0: never */
 };
 
 struct redis {
