@@ -118,7 +118,7 @@ def test_errors(redis):
     redis("CONFIG", "SET", "min-replicas-to-write", 1)
     refused("too few replicas", "NOREPLICAS")
     redis("CONFIG", "SET", "min-replicas-to-write", 0)
-    redis("CONFIG", "SET", "maxmemory", "100kb")
+    redis("CONFIG", "SET", "maxmemory", 1)
     refused("no memory", "OOM")
     redis("CONFIG", "SET", "maxmemory", 0)
     check("unknown script: NOSCRIPT", error(redis("EVALSHA", "0" * 40, 0), "NOSCRIPT"))

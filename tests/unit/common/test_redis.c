@@ -128,6 +128,7 @@ static void test_commands_are_killed(void **state)
     admin(rig.server.port, "CLIENT KILL TYPE normal");
     assert_true(wait_for(&rig.downs, 1, SOON_MS));
     assert_int_equal(rig.nulls_at_down, 3);
+    admin(rig.server.port, "CLIENT UNPAUSE"); /* Redis 6.2 pauses SCRIPT LOAD, too */
     assert_true(wait_for(&rig.ups, 2, SOON_MS));
     assert_int_equal(rig.nulls, 3);
 }
@@ -215,7 +216,7 @@ static void test_demoted(void **state)
     assert_true(eval_seal());
     assert_true(wait_for(&rig.downs, 1, SOON_MS));
     assert_int_equal(rig.replies, 1);
-    assert_int_equal(strncmp(rig.said, "READONLY ", 9), 0);
+    assert_non_null(strstr(rig.said, "READONLY ")); /* in the middle, in Redis 6.2 */
     assert_non_null(strstr(rig.down_why, "READONLY"));
     assert_true(status_comes("role is slave", SOON_MS));
     assert_int_equal(rig.ups, 1);
