@@ -73,7 +73,7 @@ void metrics_histogram(struct buf **out, const char *name, const char *help,
     for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
         count += h->counts[i];
         buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
-                   (double)bounds_us[i] / SECOND_US, count);
+                   (double)bounds_us[i] / (double)SECOND_US, count);
     }
     count += h->counts[HISTOGRAM_BOUNDS];
     buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, count);
