@@ -25,7 +25,6 @@
 #include "common/sha1.h"
 
 enum {
-    REFUSAL_BYTES = 128,
     PUBLISH_FIXED_KEYS = 3,
     PUBLISH_FIXED_ARGS = 7,
     WORDS_MAX = PUBLISH_FIXED_KEYS + PUBLISH_FIXED_ARGS + 4 * PUBLISH_BATCH_MAX,
@@ -37,7 +36,6 @@ struct link {
     struct outbox outbox;
     struct waits waits;
     struct rooms *rooms;
-    char refusal[REFUSAL_BYTES]; /* Redis' last words to a publish, logged once; "": it was run */
 };
 
 /* A post with its wait and the one who is to be told. */
@@ -166,26 +164,9 @@ bool link_send(struct link *l, const struct send *send, send_cb cb, void *arg)
     return false;
 }
 
-/* Says what Redis refuses publish for, once until it runs again. */
-static void refusal_note(struct link *l, const struct reply *reply)
-{
-    char words[REFUSAL_BYTES] = "";
-    struct str s = reply->type == REPLY_ERROR ? reply->str : STR("");
-    if (s.len)
-        snprintf(words, sizeof words, "%.*s", s.len < sizeof words ? (int)s.len : REFUSAL_BYTES,
-                 s.p);
-    if (strcmp(words, l->refusal) == 0)
-        return;
-    memcpy(l->refusal, words, sizeof words);
-    if (*words)
-        log_warn("Redis refuses messages", "why=%s", words);
-}
-
 static void publish_cb(void *arg, const struct reply *reply)
 {
     struct link *l = arg;
-    if (reply)
-        refusal_note(l, reply);
     if (reply)
         outbox_reply(&l->outbox, reply, now_ms());
     else

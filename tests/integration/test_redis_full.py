@@ -29,7 +29,7 @@ def assert_refused(gateway):
     assert answer.status_code == 503, answer.text
     assert answer.json()["detail"].startswith("Not stored by this request")
     assert int(answer.headers["retry-after"]) > 0
-    assert re.search('Redis refuses messages why=".*OOM', gateway.log), "the operator is told why"
+    assert re.search('redis refuses a script script=publish .*OOM', gateway.log), "the operator is told why"
 
 
 def opening(cluster):
