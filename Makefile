@@ -39,8 +39,9 @@ SCRIPTS   := $(wildcard common/*.lua)
 WEB       := $(wildcard gateway/web/*.*)
 SOURCES   := $(wildcard common/*.c gateway/*.c persister/*.c)
 UNITS     := $(wildcard tests/unit/*/test_*.c)
+ECHO      := $(BUILD)/tests/conformance/ws_echo
 HEADERS   := $(wildcard common/*.h gateway/*.h persister/*.h)
-FORMATTED := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*.h tests/unit/*/*.[ch])
+FORMATTED := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*.h tests/unit/*/*.[ch] tests/conformance/*.c)
 PROGRAMS  := $(BUILD)/chat-gateway $(BUILD)/chat-persister
 UNIT_BINS := $(UNITS:%.c=$(BUILD)/%)
 
@@ -100,16 +101,17 @@ $(BUILD)/%.a:
 $(BUILD)/chat-%: $(BUILD)/%/main.o $(BUILD)/%.a $(BUILD)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
+$(ECHO): $(ECHO).o $(BUILD)/gateway.a $(BUILD)/common.a
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 # tests/unit/<area>/test_*.c is a program over <area>.a and common.a.
 $(UNIT_BINS): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/$$(*D).a $(BUILD)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS) $(shell $(PKG_CONFIG) --libs cmocka)
 
--include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(UNITS))
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(UNITS)) $(ECHO).d
 
-unit-programs: $(UNIT_BINS)
-
+unit-programs: $(UNIT_BINS) $(ECHO)
 unit: unit-programs
 	tests/run $(BUILD) --unit
 test: all unit-programs
@@ -117,7 +119,6 @@ test: all unit-programs
 
 format:
 	clang-format -i $(FORMATTED)
-
 check-format:
 	clang-format --dry-run -Werror $(FORMATTED)
 

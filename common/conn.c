@@ -59,11 +59,11 @@ static enum conn_wait conn_waits_for(const struct conn *c)
         return WAIT_LINGER;
     if (c->writable)
         return WAIT_WRITE;
-    if (c->first || c->blocked || c->state == CONN_LAST)
+    if (c->blocked || c->state == CONN_LAST)
         return WAIT_ANSWER;
-    if (c->head_len)
-        return WAIT_BODY;
-    return c->in ? WAIT_HEAD : WAIT_IDLE;
+    if (c->in) /* the peer's turn, whatever else it waits for */
+        return c->head_len ? WAIT_BODY : WAIT_HEAD;
+    return c->first ? WAIT_ANSWER : WAIT_IDLE;
 }
 
 static void conn_join_wait(struct conn *c, enum conn_wait wait)
@@ -140,6 +140,14 @@ static void conn_refuse(struct conn *c, const struct http_request *req, struct h
     exchange_fail(exchange_new(c, req, false), no.status, no.reason);
 }
 
+/* Likewise when the request was not understood, or only the beginning of it. */
+static void conn_refuse_head(struct conn *c, enum http_method method, struct http_refusal no)
+{
+    struct exchange *x = exchange_new(c, NULL, false);
+    x->head = method == HTTP_HEAD;
+    exchange_fail(x, no.status, no.reason);
+}
+
 static enum exchange_kind kind_of(const struct http_request *req)
 {
     if (req->expect_continue || http_header_count(req, "Upgrade"))
@@ -159,11 +167,10 @@ static enum exchange_kind kind_of(const struct http_request *req)
 
 static bool conn_admits(const struct conn *c, enum exchange_kind kind)
 {
-    if (buf_len(c->out) + c->queued >= HTTP_OUT_BYTES_MAX)
+    if (buf_len(c->out) + c->queued >= HTTP_OUT_BYTES_MAX ||
+        c->answers + c->exchanges >= HTTP_PIPELINE_MAX)
         return false;
-    if (!c->first)
-        return true;
-    return c->exchanges < HTTP_PIPELINE_MAX && c->kind == kind && kind != KIND_ALONE;
+    return !c->first || (c->kind == kind && kind != KIND_ALONE);
 }
 
 /* Uses up n bytes of input. The next request's deadlines start anew. */
@@ -200,7 +207,7 @@ static enum step conn_take_head(struct conn *c, struct input *in, struct http_re
     if (!head_len && !no.status)
         return STEP_MORE;
     if (!head_len || !http_parse_head(req, in->p, head_len, &no)) {
-        conn_refuse(c, NULL, no);
+        conn_refuse_head(c, head_len ? req->method : HTTP_OTHER, no);
         return STEP_ON;
     }
     enum exchange_kind kind = kind_of(req);
@@ -396,19 +403,31 @@ static void conn_await_room(struct conn *c)
     event_add(c->writable, NULL);
 }
 
+/* A byte now and then is no progress: it would hold the answers' memory for hours. */
+static void conn_count_progress(struct conn *c, size_t sent)
+{
+    c->progress = c->wait == WAIT_WRITE ? c->progress + sent : 0;
+    if (c->progress < HTTP_WRITE_BYTES)
+        return;
+    c->progress = 0;
+    c->renew = true;
+}
+
 void conn_sent(struct conn *c, ssize_t sent)
 {
     if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
         conn_doom(c);
         return;
     }
-    if (sent > 0)
-        buf_take(&c->out, (size_t)sent);
-    if (sent > 0 && c->blocked)
+    size_t n = sent > 0 ? (size_t)sent : 0;
+    buf_take(&c->out, n);
+    if (n && c->blocked)
         conn_owe(c);
     if (c->out) {
         conn_await_room(c);
-        c->renew = sent > 0;
+        conn_count_progress(c, n);
+    } else {
+        c->answers = 0;
     }
     conn_settle(c);
 }
@@ -434,9 +453,12 @@ void conn_expire(struct conn *c)
         conn_doom(c);
         return;
     }
-    if (c->head_len)
+    if (c->head_len) {
         conn_reparse(c, buf_str(c->in).p, &req);
-    conn_refuse(c, c->head_len ? &req : NULL, late);
+        conn_refuse(c, &req, late);
+    } else {
+        conn_refuse_head(c, HTTP_OTHER, late);
+    }
     buf_free(&c->in);
 }
 

@@ -40,6 +40,7 @@ struct exchange *exchange_new(struct conn *c, const struct http_request *req, bo
     *c->last = x;
     c->last = &x->next;
     c->exchanges++;
+    s->exchanges++;
     if (!x->keep_alive)
         c->state = CONN_LAST;
     return x;
@@ -63,6 +64,7 @@ void exchanges_drop(struct conn *c)
     }
     c->first = NULL;
     c->last = &c->first;
+    c->server->exchanges -= c->exchanges;
     c->exchanges = 0;
     c->queued = 0;
 }
@@ -71,6 +73,7 @@ static void exchange_unlink_first(struct conn *c)
 {
     c->first = c->first->next;
     c->exchanges--;
+    c->server->exchanges--;
     if (!c->first)
         c->last = &c->first;
 }
@@ -81,6 +84,7 @@ static void exchanges_advance(struct conn *c)
     for (struct exchange *x; (x = c->first) && x->answered;) {
         exchange_unlink_first(c);
         c->queued -= buf_len(x->out);
+        c->answers++;
         if (!c->out) {
             c->out = x->out;
             x->out = NULL;

@@ -11,7 +11,8 @@
  * Whoever sits before us (a proxy, a cache) must read the same request as we do, else a client can
  * hide a second one in the first. So wherever the grammar of RFC 9112 leaves a choice to lenient
  * servers, this parser makes none: it refuses. Invariants of a request that was accepted:
- *   - its body has one framing: chunked, or one Content-Length of digits, or none at all;
+ *   - its body has one framing: chunked, or one Content-Length of digits (no sign, no leading
+ *     zero), or none at all;
  *   - HTTP/1.1 has exactly one Host, and every Host is a name or an address with or without a port;
  *   - no string in it holds CR, LF or NUL, and the target holds only what a URI may.
  *
@@ -25,6 +26,7 @@ enum {
     EMPTY_LINES_MAX = 4,    /* before a request line; old clients send one behind a body */
     LENGTH_DIGITS_MAX = 19, /* of a Content-Length: what 64 bits hold, whatever the digits */
     PORT_DIGITS_MAX = 5,
+    TLS_HANDSHAKE = 0x16, /* the first byte of a TLS client */
 };
 
 /* What a character may be part of. */
@@ -119,6 +121,10 @@ static void refuse_long(const char *bytes, size_t len, struct http_refusal *refu
 size_t http_head_end(const char *bytes, size_t len, size_t *scanned, struct http_refusal *refusal)
 {
     size_t max = len < HTTP_HEAD_BYTES_MAX ? len : HTTP_HEAD_BYTES_MAX;
+    if (len && bytes[0] == TLS_HANDSHAKE) {
+        refused(refusal, 400, "This port speaks HTTP, not TLS");
+        return 0;
+    }
     for (const char *lf; (lf = memchr(bytes + *scanned, '\n', max - *scanned));) {
         size_t at = (size_t)(lf - bytes);
         if (!at || bytes[at - 1] != '\r') {
@@ -328,7 +334,8 @@ static bool parse_host(const struct http_request *req, struct http_refusal *refu
 static bool parse_length(struct http_request *req, struct http_refusal *refusal)
 {
     struct str digits = http_header(req, "Content-Length");
-    if (!digits.len || digits.len > LENGTH_DIGITS_MAX)
+    bool padded = digits.len > 1 && digits.p[0] == '0';
+    if (!digits.len || padded || digits.len > LENGTH_DIGITS_MAX)
         return refused(refusal, 400, "Malformed Content-Length");
     for (size_t i = 0; i < digits.len; i++) {
         if (digits.p[i] < '0' || digits.p[i] > '9')
@@ -339,7 +346,8 @@ static bool parse_length(struct http_request *req, struct http_refusal *refusal)
     return true;
 }
 
-/* How the body is framed: the one question on which two parsers must never differ. */
+/* How the body is framed: the one question on which two parsers must never differ. So an unknown
+ * coding is no 501 but, like all that is unclear here, a 400. */
 static bool parse_framing(struct http_request *req, struct http_refusal *refusal)
 {
     size_t codings = http_header_count(req, "Transfer-Encoding");
@@ -356,7 +364,7 @@ static bool parse_framing(struct http_request *req, struct http_refusal *refusal
     if (req->http_1_0 || codings > 1 || !coding.len)
         return refused(refusal, 400, "Malformed Transfer-Encoding");
     if (!str_eq_nocase(coding, STR("chunked")))
-        return refused(refusal, 501, "Transfer-Encoding not supported");
+        return refused(refusal, 400, "Transfer-Encoding is not chunked");
     req->chunked = true;
     return true;
 }

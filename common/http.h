@@ -42,7 +42,7 @@ struct http_request {
 
 /* A refusal: what to answer, then close. status 0: none. */
 struct http_refusal {
-    int status;         /* 400, 414, 417, 431, 501, 505 */
+    int status;         /* 400, 414, 417, 431, 505 */
     const char *reason; /* static words for {"detail":…} */
 };
 

@@ -34,13 +34,14 @@ enum {
     HTTP_HEADERS_MAX = 64,           /* 431 */
     HTTP_BODY_BYTES_MAX = 262144,    /* 413; a content of 16,384 characters, all escaped, fits */
     HTTP_CHUNK_LINE_BYTES_MAX = 256, /* size line or trailer line of a chunked body */
-    HTTP_PIPELINE_MAX = 64,          /* unanswered requests of one connection; then not read */
+    HTTP_PIPELINE_MAX = 64,          /* requests of one connection whose answers are not sent */
     HTTP_OUT_BYTES_MAX = 1048576,    /* unsent answers of one connection; then not read */
     HTTP_HEAD_MS = 10000,            /* total, from its first byte */
     HTTP_BODY_MS = 30000,            /* total, from the end of the head */
     HTTP_IDLE_MS = 75000,            /* between two requests */
-    HTTP_WRITE_MS = 30000,           /* without progress while answers wait */
-    HTTP_LINGER_MS = 2000,           /* after the last answer, until the peer has closed */
+    HTTP_WRITE_MS = 30000,           /* to take the next HTTP_WRITE_BYTES of waiting answers */
+    HTTP_WRITE_BYTES = 16384,
+    HTTP_LINGER_MS = 2000, /* after the last answer, until the peer has closed */
 
     /* WebSocket */
     WS_MESSAGE_BYTES_MAX = 262144, /* of one message, all fragments together: close 1009 */

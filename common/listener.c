@@ -20,7 +20,8 @@
 #include "common/server_internal.h"
 
 enum {
-    STARVED_MS = 200, /* a pause of accepting */
+    STARVED_MS = 200,      /* a pause of accepting */
+    DROPPED_READS_MAX = 4, /* of who is turned away: its request, not all that it can send */
 };
 
 /* Tells a connection that there is no room. Its request is read first: closing a socket with
@@ -35,8 +36,9 @@ static void turn_away(int fd)
                                  "\r\n"
                                  "{\"detail\":\"Too many connections\"}";
     char dropped[4096];
-    while (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) == (ssize_t)sizeof dropped)
-        ;
+    for (int i = 0; i < DROPPED_READS_MAX; i++)
+        if (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) < (ssize_t)sizeof dropped)
+            break;
     send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
     close(fd);

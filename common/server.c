@@ -168,7 +168,7 @@ void server_drain(struct server *s)
 
 bool server_idle(const struct server *s)
 {
-    return TAILQ_EMPTY(&s->owing) && TAILQ_EMPTY(&s->waits[WAIT_ANSWER]) &&
+    return TAILQ_EMPTY(&s->owing) && !s->exchanges && TAILQ_EMPTY(&s->waits[WAIT_ANSWER]) &&
            TAILQ_EMPTY(&s->waits[WAIT_WRITE]);
 }
 

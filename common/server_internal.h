@@ -25,8 +25,8 @@ enum conn_state {
 
 enum conn_wait {
     WAIT_IDLE,   /* for the first byte of a request */
-    WAIT_HEAD,   /* for the rest of a head */
-    WAIT_BODY,   /* for the rest of a body */
+    WAIT_HEAD,   /* for the rest of a head, also behind requests under way */
+    WAIT_BODY,   /* for the rest of a body, likewise */
     WAIT_WRITE,  /* for room in the socket */
     WAIT_LINGER, /* for the peer to close */
     WAIT_ANSWER, /* for us: no deadline */
@@ -80,6 +80,8 @@ struct conn {
     enum exchange_kind kind;        /* of all of them */
     size_t queued;                  /* bytes of answers behind a missing one */
     struct buf *out;                /* bytes to be sent */
+    size_t answers;                 /* in out, since it was empty */
+    size_t progress;                /* bytes sent since the deadline of WAIT_WRITE was set */
 };
 
 /* Input of a connection that is not used up yet, in its own buffer or in the shared one. */
@@ -108,7 +110,8 @@ struct server {
     struct conns waits[CONN_WAITS]; /* every connection that is not doomed */
     struct conns owing;             /* to be visited at the end of the turn */
     struct conns doomed;
-    size_t nconns; /* on the waiting lists */
+    size_t nconns;    /* on the waiting lists */
+    size_t exchanges; /* of all connections */
 
     struct conn *handling; /* its input is being parsed, perhaps within ops->request */
     struct input *input;   /* of handling */

@@ -232,20 +232,6 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
 
 /* ---- WebSocket ---- */
 
-static const char *handshake_fault(const struct http_request *req)
-{
-    if (req->http_1_0)
-        return "HTTP/1.1 is needed";
-    if (!http_header_has(req, "Connection", "Upgrade"))
-        return "Connection: Upgrade is missing";
-    if (http_header_count(req, "Sec-WebSocket-Key") != 1 ||
-        !ws_key_valid(http_header(req, "Sec-WebSocket-Key")))
-        return "Sec-WebSocket-Key: base64 of 16 bytes is needed, once";
-    if (req->chunked || (req->has_length && req->length > 0))
-        return "a handshake has no body";
-    return NULL;
-}
-
 /* Takes an offer of permessage-deflate, from whichever line of the header it stands in. */
 static bool deflate_offered(const struct http_request *req, struct buf **answer)
 {
@@ -264,7 +250,7 @@ static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_re
         answer_detail(x, 426, upgrade, STR("\"Upgrade Required\""));
         return true;
     }
-    const char *fault = handshake_fault(req);
+    const char *fault = ws_handshake_fault(req);
     if (fault) {
         exchange_fail(x, 400, fault);
     } else if (!str_eq(http_header(req, "Sec-WebSocket-Version"), STR("13"))) {

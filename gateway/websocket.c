@@ -80,6 +80,24 @@ bool ws_key_valid(struct str key)
     return true;
 }
 
+const char *ws_handshake_fault(const struct http_request *req)
+{
+    if (req->method != HTTP_GET)
+        return "a handshake is a GET";
+    if (req->http_1_0)
+        return "HTTP/1.1 is needed";
+    if (!http_header_has(req, "Connection", "Upgrade"))
+        return "Connection: Upgrade is missing";
+    if (http_header_count(req, "Sec-WebSocket-Key") != 1 ||
+        !ws_key_valid(http_header(req, "Sec-WebSocket-Key")))
+        return "Sec-WebSocket-Key: base64 of 16 bytes is needed, once";
+    if (http_header_count(req, "Sec-WebSocket-Version") > 1)
+        return "Sec-WebSocket-Version is there more than once";
+    if (req->chunked || req->length)
+        return "a handshake has no body";
+    return NULL;
+}
+
 void ws_accept(struct str key, char out[WS_ACCEPT_BYTES])
 {
     unsigned char digest[SHA1_BYTES + 1] = {0}; /* one zero byte fills the last group of three */

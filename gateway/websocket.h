@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "common/str.h"
+#include "common/http.h"
 
 enum ws_opcode {
     WS_CONTINUATION = 0,
@@ -47,6 +47,11 @@ bool ws_key_valid(struct str key);
 
 /* Section 4.2.2 item 5.4; not terminated. */
 void ws_accept(struct str key, char out[WS_ACCEPT_BYTES]);
+
+/* What is wrong with a request that asks for `Upgrade: websocket` (section 4.2.1), in static words
+ * for a 400; NULL when nothing is. Whether its Sec-WebSocket-Version is known and its Origin is
+ * welcome are the caller's questions: their answers are 426 and 403. */
+const char *ws_handshake_fault(const struct http_request *req);
 
 /* Writes the header of an unmasked, final frame; returns its length. */
 size_t ws_header_write(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t len);

@@ -4,6 +4,15 @@
 
 /* ---- deadlines ---- */
 
+/* The socket has had room for so many bytes. */
+static void conn_sent_more(struct conn *c, size_t bytes)
+{
+    assert_non_null(c->writable);
+    event_free(c->writable);
+    c->writable = NULL;
+    conn_sent(c, (ssize_t)bytes);
+}
+
 static void test_head_and_body_late(void **state)
 {
     (void)state;
@@ -46,6 +55,59 @@ static void test_deadline_is_total(void **state)
     assert_int_equal(c->deadline_ms, deadline_ms);
     say(fd, "/1.1\r\n" HOST "\r\n" GET("/now") "GET");
     assert_true(c->deadline_ms > deadline_ms); /* that of a new head */
+    close(fd);
+}
+
+/* An answer that is not there yet gives no time to the next request. */
+static void test_deadline_behind_pending(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t ms;
+        const char *more;
+    } table[] = {
+        {GET("/late") "GET /now HT", HTTP_HEAD_MS, ""},
+        {POST("/late", "0", "") POST("/body", "9", "abc"), HTTP_BODY_MS, "X-Hook: 1\r\n"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        int fd = dial_and_say(table[i].text);
+        later(table[i].ms - 1000);
+        assert_true(TAILQ_EMPTY(&rig.server->waits[WAIT_ANSWER]));
+        later(table[i].ms + 1);
+        assert_string_equal(hear(fd), ""); /* the 408 waits for the answer before it */
+        assert_false(server_idle(rig.server));
+        say(fd, "x" GET("/now")); /* and nothing more is read */
+        answer(rig.held[i], "x");
+        char expected[512];
+        snprintf(expected, sizeof expected,
+                 OK("1", "x") FAIL("408 Request Timeout", "34", "Connection: close\r\n%s",
+                                   "Request took too long") " EOF",
+                 table[i].more);
+        assert_string_equal(hear(fd), expected);
+        assert_true(server_idle(rig.server));
+        close(fd);
+        turn();
+    }
+    assert_int_equal(rig.requests, 2);
+}
+
+/* Who takes its answers byte by byte holds them no longer than who takes none. */
+static void test_write_deadline_wants_progress(void **state)
+{
+    (void)state;
+    int fd = dial();
+    for (int i = 0; i < 40; i++)
+        say_bytes(fd, GET("/big"), strlen(GET("/big")));
+    turn();
+    struct conn *c = TAILQ_FIRST(&rig.server->waits[WAIT_WRITE]);
+    assert_non_null(c);
+    uint64_t deadline_ms = c->deadline_ms;
+    usleep(20000);
+    conn_sent_more(c, HTTP_WRITE_BYTES - 1);
+    assert_int_equal(c->deadline_ms, deadline_ms);
+    conn_sent_more(c, 1);
+    assert_true(c->deadline_ms > deadline_ms);
     close(fd);
 }
 
@@ -242,6 +304,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_head_and_body_late),
         TEST(test_deadline_is_total),
+        TEST(test_deadline_behind_pending),
+        TEST(test_write_deadline_wants_progress),
         TEST(test_idle_and_unread),
         TEST(test_gone),
         TEST(test_half_closed),
