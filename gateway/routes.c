@@ -9,6 +9,7 @@
 #include "gateway/routes.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -29,18 +30,23 @@ enum route {
     ROUTE_LIVEZ,
     ROUTE_READYZ,
     ROUTE_HEALTHZ,
-    ROUTE_SLASH, /* /messages/: redirected */
+    ROUTE_SLASH,  /* /messages/: redirected */
+    ROUTE_SERVER, /* OPTIONS *: the server as a whole */
 };
+
+#define READ "GET, HEAD, OPTIONS"
+#define READ_AND_WRITE "GET, HEAD, OPTIONS, POST"
 
 static const char *const allow[] = {
     [ROUTE_NONE] = "",
-    [ROUTE_MESSAGES] = "GET, HEAD, OPTIONS, POST",
-    [ROUTE_MESSAGE] = "GET, HEAD, OPTIONS",
-    [ROUTE_WS] = "GET",
-    [ROUTE_LIVEZ] = "GET, HEAD",
-    [ROUTE_READYZ] = "GET, HEAD",
-    [ROUTE_HEALTHZ] = "GET, HEAD",
-    [ROUTE_SLASH] = "GET, HEAD, OPTIONS, POST",
+    [ROUTE_MESSAGES] = READ_AND_WRITE,
+    [ROUTE_MESSAGE] = READ,
+    [ROUTE_WS] = "GET, OPTIONS",
+    [ROUTE_LIVEZ] = READ,
+    [ROUTE_READYZ] = READ,
+    [ROUTE_HEALTHZ] = READ,
+    [ROUTE_SLASH] = READ_AND_WRITE,
+    [ROUTE_SERVER] = READ_AND_WRITE,
 };
 
 /* ---- which route ---- */
@@ -52,6 +58,14 @@ static bool cut_prefix(struct str *path, struct str prefix)
     path->p += prefix.len;
     path->len -= prefix.len;
     return true;
+}
+
+/* A room's name may come escaped; the copy lives until the next call. */
+static bool room_decode(struct str segment, struct str *room)
+{
+    static char name[ROOM_BYTES_MAX];
+    room->p = name;
+    return http_path_decode(segment, name, sizeof name, &room->len) && room_name_valid(*room);
 }
 
 /* *rest is the id of ROUTE_MESSAGE; *room the room. */
@@ -70,14 +84,16 @@ static enum route route_of(struct str path, struct str *room, struct str *rest)
         const char *slash = p.len ? memchr(p.p, '/', p.len) : NULL;
         if (!slash)
             return ROUTE_NONE;
-        *room = (struct str){p.p, (size_t)(slash - p.p)};
-        p = (struct str){slash, p.len - room->len};
-        if (!room_name_valid(*room))
+        const struct str segment = {p.p, (size_t)(slash - p.p)};
+        p = (struct str){slash, p.len - segment.len};
+        if (!room_decode(segment, room))
             return ROUTE_NONE;
         return str_eq(p, STR("/messages")) ? ROUTE_MESSAGES
                : str_eq(p, STR("/ws"))     ? ROUTE_WS
                                            : ROUTE_NONE;
     }
+    if (str_eq(p, STR("*")))
+        return ROUTE_SERVER;
     if (str_eq(p, STR("/ws")))
         return ROUTE_WS;
     if (str_eq(p, STR("/messages")))
@@ -173,28 +189,49 @@ static void post_done(void *arg, enum send_result result, uint64_t id, struct st
     }
 }
 
-/* application/json or application/…+json, with a charset of UTF-8 if any. */
-static bool is_json(struct str type)
+static struct str trim(struct str s)
 {
-    const char *end = type.len ? memchr(type.p, ';', type.len) : NULL;
-    struct str media = {type.p, end ? (size_t)(end - type.p) : type.len};
-    while (media.len && (media.p[media.len - 1] == ' ' || media.p[media.len - 1] == '\t'))
-        media.len--;
-    if (end) {
-        struct str rest = {end, type.len - (size_t)(end - type.p)};
-        for (size_t i = 0; i + 8 <= rest.len; i++)
-            if (str_eq_nocase((struct str){rest.p + i, 8}, STR("charset="))) {
-                struct str set = {rest.p + i + 8, rest.len - i - 8};
-                if (set.len && *set.p == '"')
-                    set.p++, set.len--;
-                if (set.len < 5 || !str_eq_nocase((struct str){set.p, 5}, STR("utf-8")))
-                    return false;
-            }
-    }
-    const struct str base = STR("application/");
+    while (s.len && (*s.p == ' ' || *s.p == '\t'))
+        s.p++, s.len--;
+    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+/* Takes what stands before the next ';' off the front. */
+static struct str next_part(struct str *s)
+{
+    const char *end = s->len ? memchr(s->p, ';', s->len) : NULL;
+    struct str part = {s->p, end ? (size_t)(end - s->p) : s->len};
+    s->p += part.len + (end != NULL);
+    s->len -= part.len + (end != NULL);
+    return trim(part);
+}
+
+/* Another charset than UTF-8? Other parameters mean nothing to us. */
+static bool charset_foreign(struct str parameter)
+{
+    const struct str name = STR("charset=");
+    if (parameter.len < name.len || !str_eq_nocase((struct str){parameter.p, name.len}, name))
+        return false;
+    struct str value = {parameter.p + name.len, parameter.len - name.len};
+    return !str_eq_nocase(value, STR("utf-8")) && !str_eq_nocase(value, STR("\"utf-8\""));
+}
+
+/* Exactly one Content-Type, and that application/json or application/…+json, in UTF-8? */
+static bool is_json(const struct http_request *req)
+{
+    const struct str base = STR("application/"), suffix = STR("+json");
+    if (http_header_count(req, "Content-Type") != 1)
+        return false;
+    struct str type = http_header(req, "Content-Type"), media = next_part(&type);
+    while (type.len)
+        if (charset_foreign(next_part(&type)))
+            return false;
     return str_eq_nocase(media, STR("application/json")) ||
-           (media.len > base.len + 5 && str_eq_nocase((struct str){media.p, base.len}, base) &&
-            str_eq_nocase((struct str){media.p + media.len - 5, 5}, STR("+json")));
+           (media.len > base.len + suffix.len &&
+            str_eq_nocase((struct str){media.p, base.len}, base) &&
+            str_eq_nocase((struct str){media.p + media.len - suffix.len, suffix.len}, suffix));
 }
 
 static void post(struct routes *r, struct exchange *x, const struct http_request *req,
@@ -203,12 +240,13 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
     struct draft d;
     struct buf *detail = NULL;
     struct str key = http_header(req, "Idempotency-Key");
-    if (body.len && !is_json(http_header(req, "Content-Type"))) {
+    if (body.len && !is_json(req)) {
         exchange_fail(x, 415, "Send application/json");
         return;
     }
-    if (key.p && (key.len == 0 || key.len > IDEMPOTENCY_KEY_BYTES_MAX)) {
-        exchange_fail(x, 422, "Idempotency-Key: 1 to 255 bytes are accepted");
+    if (key.p && (key.len == 0 || key.len > IDEMPOTENCY_KEY_BYTES_MAX ||
+                  http_header_count(req, "Idempotency-Key") > 1)) {
+        exchange_fail(x, 422, "Idempotency-Key: 1 to 255 bytes are accepted, once");
         return;
     }
     if (draft_parse(&d, body, r->settings->content_max, false, &detail) != DRAFT_OK) {
@@ -358,6 +396,14 @@ static void probe(struct routes *r, struct exchange *x, const struct http_reques
 
 /* ---- dispatch ---- */
 
+/* Lives until the next call. */
+static struct str allow_header(enum route route)
+{
+    static char line[64];
+    int n = snprintf(line, sizeof line, "Allow: %s\r\n", allow[route]);
+    return (struct str){line, (size_t)n};
+}
+
 static bool method_fits(enum route route, enum http_method method)
 {
     if (method == HTTP_GET)
@@ -380,20 +426,41 @@ static void redirect(struct exchange *x, const struct http_request *req)
     buf_free(&headers);
 }
 
+/* Who waits for a 100 before it sends a body is told what is wrong already. Others may as well send
+ * theirs: a refusal before the body costs them the connection. */
+static bool refuse(void *ctx, const struct http_request *req, struct response *refusal)
+{
+    (void)ctx;
+    struct str room, rest;
+    if (!req->expect_continue || req->method == HTTP_OPTIONS)
+        return false;
+    enum route route = route_of(req->path, &room, &rest);
+    refusal->content_type = "application/json";
+    if (route == ROUTE_NONE) {
+        refusal->status = 404;
+        refusal->body = STR("{\"detail\":\"Not Found\"}");
+    } else if (!method_fits(route, req->method)) {
+        refusal->status = 405;
+        refusal->headers = allow_header(route);
+        refusal->body = STR("{\"detail\":\"Method Not Allowed\"}");
+    } else if (req->method == HTTP_POST && !is_json(req)) {
+        refusal->status = 415;
+        refusal->body = STR("{\"detail\":\"Send application/json\"}");
+    }
+    return refusal->status;
+}
+
 static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
 {
     struct routes *r = ctx;
     struct str room, rest;
     enum route route = route_of(req->path, &room, &rest);
-    struct buf *headers = NULL;
     if (route == ROUTE_NONE) {
         exchange_fail(x, 404, "Not Found");
     } else if (req->method == HTTP_OPTIONS) {
         preflight(x, req, route);
     } else if (!method_fits(route, req->method)) {
-        buf_printf(&headers, "Allow: %s\r\n", allow[route]);
-        answer_detail(x, 405, buf_str(headers), STR("\"Method Not Allowed\""));
-        buf_free(&headers);
+        answer_detail(x, 405, allow_header(route), STR("\"Method Not Allowed\""));
     } else if (route == ROUTE_SLASH) {
         redirect(x, req);
     } else if (route == ROUTE_WS) {
@@ -409,4 +476,4 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
     }
 }
 
-const struct server_ops routes_ops = {.request = handle, .headers = add_headers};
+const struct server_ops routes_ops = {.request = handle, .refuse = refuse, .headers = add_headers};
