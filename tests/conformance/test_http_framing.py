@@ -198,13 +198,15 @@ def test_never_read_again_later_either(gateway):
 
 
 ACCEPTED = {
-    "spaces around a length": (post().replace(b"Content-Length: 30", b"Content-Length: \t 30 \t"), 201),
+    "spaces around a length": (post().replace(b"Length: 30", b"Length: \t 30 \t"), 201),
     "length of zero": (get(headers=b"Content-Length: 0\r\n"), 200),
     "body of a GET": (get(headers=b"Content-Length: 5\r\n") + b"GET /", 200),
-    "chunks": (chunked(b"10\r\n" + MESSAGE[:16] + b"\r\nE\r\n" + MESSAGE[16:] + b"\r\n0\r\n\r\n"), 201),
+    "chunks": (
+        chunked(b"10\r\n" + MESSAGE[:16] + b"\r\nE\r\n" + MESSAGE[16:] + b"\r\n0\r\n\r\n"), 201),
     "chunk of two bytes": (chunked(b"2\r\n{}\r\n0\r\n\r\n"), 422),
     "extensions and trailers": (
-        chunked(b'1e;a;b="c"\r\n' + MESSAGE + b"\r\n00;d\r\nX: y\r\nContent-Length: 5\r\n\r\n"), 201),
+        chunked(b'1e;a;b="c"\r\n' + MESSAGE + b"\r\n00;d\r\nX: y\r\nContent-Length: 5\r\n\r\n"),
+        201),
     "one empty line first": (b"\r\n" + get(), 200),
     "empty value": (get(headers=b"X:\r\n"), 200),
     "no space behind the colon": (get(headers=b"X:y\r\n"), 200),

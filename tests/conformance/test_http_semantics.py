@@ -269,7 +269,7 @@ def test_long_pipeline_unread(gateway):
 
 
 def test_reading_stops_while_answers_are_unsent(gateway):
-    """The kernel's buffers fill, then the sender is stopped; read at last, all answers are there."""
+    """The kernel's buffers fill and the sender is stopped; read at last, all answers are there."""
     request, sent = get(b"/nothing", headers=b"X: " + b"a" * 1000 + b"\r\n"), 0
     with RawConn(gateway.port, timeout=30, receive_buffer=4096) as conn:
         conn.sock.setblocking(False)
@@ -301,14 +301,16 @@ def test_reading_stops_while_answers_are_unsent(gateway):
     (b"application/json; x=y; charset=utf-7", 415), (b"application/json, text/plain", 415),
     (b"application/jsonx", 415), (b"application/+json", 415), (b"text/json", 415),
     (b"text/plain", 415), (b"application/x-www-form-urlencoded", 415), (b"json", 415), (b"", 415),
-    (b"multipart/form-data; boundary=x", 415), (b"application/json\r\nContent-Type: text/plain", 415)])
+    (b"multipart/form-data; boundary=x", 415),
+    (b"application/json\r\nContent-Type: text/plain", 415)])
 def test_content_types(gateway, type_, status):
     request = post(type_=b"Content-Type: " + type_ + b"\r\n")
     assert ask(gateway, request).status == status
 
 
 def test_empty_bodies(gateway):
-    for request in (post(b""), post(b"", type_=b""), post(b"").replace(b"Content-Length: 0\r\n", b"")):
+    no_length = post(b"").replace(b"Content-Length: 0\r\n", b"")
+    for request in (post(b""), post(b"", type_=b""), no_length):
         answer = ask(gateway, request)
         assert answer.status == 422 and answer.json()["detail"][0]["type"] == "missing"
 

@@ -98,14 +98,15 @@ def test_7_9_invalid_codes(ws, code, reason):
 @pytest.mark.parametrize("bits,code", [
     ({"payload": b"\xff"}, 1007), ({"payload": b"", "rsv": 4}, 1002),
     ({"payload": b"", "opcode": CONTINUATION}, 1002), ({"payload": b"a", "masked": False}, 1002),
-    ({"payload": b"a", "opcode": CLOSE}, 1002), ({"payload": b"", "opcode": PING, "fin": False}, 1002)])
+    ({"payload": b"a", "opcode": CLOSE}, 1002), ({"payload": b"", "opcode": PING,
+    "fin": False}, 1002)])
 def test_7_13_failed_is_final(ws, bits, code):
     """After its failure no frame is answered any more."""
     ws.send(build_frame(**bits) + build_frame("ignored") + build_frame(b"ignored", PING))
     failed(ws, code)
 
 
-# --- the gateway's own ends ------------------------------------------------------------------------
+# --- the gateway's own ends -----------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ def test_1_unmasked(ws, frame):
     failed(ws, 1002)
 
 
-@pytest.mark.parametrize("form,size", [(16, 0), (16, 125), (64, 0), (64, 125), (64, 126), (64, 65535)])
+@pytest.mark.parametrize("form,size", [(16, 0), (16, 125), (64, 0), (64, 125), (64, 126),
+                                       (64, 65535)])
 def test_1_length_not_minimal(ws, form, size):
     """Section 5.2: the minimal number of bytes must be used."""
     ws.send_frame(b"*" * size, length_form=form)

@@ -102,7 +102,7 @@ def test_refused_handshake_leaves_http(gateway):
 
 
 def test_frames_in_the_same_segment(gateway):
-    """A client need not wait for the 101 to send; what came before the upgrade is answered first."""
+    """A client need not wait for the 101; what came before the upgrade is answered first."""
     ping = bytes.fromhex("89800000 0000")
     with RawConn(gateway.port) as conn:
         conn.send(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\nGET /rooms/segment/ws HTTP/1.1\r\n" +

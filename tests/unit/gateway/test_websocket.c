@@ -87,6 +87,39 @@ static void test_key(void **state)
     assert_false(ws_key_valid((struct str){NULL, 0}));
 }
 
+static void test_handshake_fault(void **state)
+{
+    (void)state;
+#define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define UPGRADE "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n"
+    static const struct {
+        const char *line, *headers;
+        bool fault;
+    } table[] = {
+        {"GET / HTTP/1.1", UPGRADE KEY, false},
+        {"GET / HTTP/1.1", UPGRADE KEY "Content-Length: 0\r\n", false},
+        {"GET / HTTP/1.1", "Upgrade: websocket\r\nConnection: x\r\n" KEY, true},
+        {"GET / HTTP/1.1", UPGRADE, true},
+        {"GET / HTTP/1.1", UPGRADE KEY KEY, true},
+        {"GET / HTTP/1.1", UPGRADE "Sec-WebSocket-Key: x\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY "Content-Length: 1\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY "Transfer-Encoding: chunked\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n",
+         true},
+        {"GET / HTTP/1.0", UPGRADE KEY, true},
+        {"POST / HTTP/1.1", UPGRADE KEY, true},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct http_request req;
+        struct http_refusal refusal;
+        char head[512];
+        int n =
+            snprintf(head, sizeof head, "%s\r\nHost: a\r\n%s\r\n", table[i].line, table[i].headers);
+        assert_true(http_parse_head(&req, head, (size_t)n, &refusal));
+        assert_int_equal(ws_handshake_fault(&req) != NULL, table[i].fault);
+    }
+}
+
 /* --- writing --- */
 
 static void test_header_write(void **state)
@@ -322,17 +355,12 @@ static void test_failure_is_final(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_key),
-        cmocka_unit_test(test_header_write),
-        cmocka_unit_test(test_rfc_examples),
-        cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_fragments),
-        cmocka_unit_test(test_pieces_come_early),
-        cmocka_unit_test(test_wrong_frames),
-        cmocka_unit_test(test_opcodes),
-        cmocka_unit_test(test_close_codes),
-        cmocka_unit_test(test_too_big),
+        cmocka_unit_test(test_accept),           cmocka_unit_test(test_key),
+        cmocka_unit_test(test_handshake_fault),  cmocka_unit_test(test_header_write),
+        cmocka_unit_test(test_rfc_examples),     cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_fragments),        cmocka_unit_test(test_pieces_come_early),
+        cmocka_unit_test(test_wrong_frames),     cmocka_unit_test(test_opcodes),
+        cmocka_unit_test(test_close_codes),      cmocka_unit_test(test_too_big),
         cmocka_unit_test(test_failure_is_final),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
