@@ -421,6 +421,7 @@ void conn_sent(struct conn *c, ssize_t sent)
     }
     size_t n = sent > 0 ? (size_t)sent : 0;
     buf_take(&c->out, n);
+    conn_count_unsent(c);
     if (n && c->blocked)
         conn_owe(c);
     if (c->out) {
@@ -473,6 +474,7 @@ void conn_doom(struct conn *c)
         event_free(c->writable);
     c->writable = NULL;
     exchanges_drop(c);
+    conn_count_unsent(c);
     TAILQ_REMOVE(&s->waits[c->wait], c, waiting);
     s->nconns--;
     if (c->is_owing)

@@ -142,7 +142,26 @@ static void compose(struct exchange *x, const struct response *r, struct buf **o
         buf_add_str(out, r->body);
 }
 
+void conn_count_unsent(struct conn *c)
+{
+    size_t unsent = c->state == CONN_DOOMED ? 0 : buf_len(c->out) + c->queued;
+    c->server->unsent += unsent - c->unsent;
+    c->unsent = unsent;
+}
+
 /* ---- what handlers call ---- */
+
+/* Many large answers may become due in one turn, which who asked for them need not read. */
+static const struct response *affordable(const struct server *s, const struct response *r)
+{
+    static const char retry[] = "Retry-After: 1\r\n";
+    static const char why[] = "{\"detail\":\"Too many answers wait for clients that do not read\"}";
+    static const struct response busy = {.status = 503,
+                                         .content_type = "application/json",
+                                         .headers = {retry, sizeof retry - 1},
+                                         .body = {why, sizeof why - 1}};
+    return s->unsent > s->unsent_max && r->body.len > HTTP_SMALL_BYTES_MAX ? &busy : r;
+}
 
 void exchange_respond(struct exchange *x, const struct response *r)
 {
@@ -152,6 +171,7 @@ void exchange_respond(struct exchange *x, const struct response *r)
         exchange_free(x);
         return;
     }
+    r = affordable(c->server, r);
     x->answered = true;
     x->last = r->close || !x->keep_alive || (c->server->draining && !x->next);
     if (x->last)
@@ -163,6 +183,7 @@ void exchange_respond(struct exchange *x, const struct response *r)
         compose(x, r, &x->out);
         c->queued += buf_len(x->out);
     }
+    conn_count_unsent(c);
     if (c->server->handling != c) /* else its parser goes on by itself */
         conn_settle(c);
 }

@@ -36,6 +36,8 @@ enum {
     HTTP_CHUNK_LINE_BYTES_MAX = 256, /* size line or trailer line of a chunked body */
     HTTP_PIPELINE_MAX = 64,          /* requests of one connection whose answers are not sent */
     HTTP_OUT_BYTES_MAX = 1048576,    /* unsent answers of one connection; then not read */
+    HTTP_UNSENT_BYTES_MAX = 1 << 28, /* of all connections; then the slowest are closed */
+    HTTP_SMALL_BYTES_MAX = 65536,    /* of an answer that is given even then; larger ones: 503 */
     HTTP_HEAD_MS = 10000,            /* total, from its first byte */
     HTTP_BODY_MS = 30000,            /* total, from the end of the head */
     HTTP_IDLE_MS = 75000,            /* between two requests */

@@ -55,6 +55,7 @@ struct server *server_new(struct event_base *base, const struct server_config *c
     s->ctx = ctx;
     s->conns_max = config->conns_max;
     s->body_max = config->body_max;
+    s->unsent_max = config->unsent_max ? config->unsent_max : HTTP_UNSENT_BYTES_MAX;
     TAILQ_INIT(&s->owing);
     TAILQ_INIT(&s->doomed);
     for (int i = 0; i < CONN_WAITS; i++)
@@ -133,9 +134,18 @@ static void server_reap(struct server *s, size_t most)
     }
 }
 
+/* When too much is unsent, who has been without progress for longest pays for it. */
+static void server_shed(struct server *s)
+{
+    struct conn *c;
+    while (s->unsent > s->unsent_max && (c = TAILQ_FIRST(&s->waits[WAIT_WRITE])))
+        conn_doom(c);
+}
+
 bool server_turn(struct server *s)
 {
     assert(!s->handling);
+    server_shed(s);
     if (!TAILQ_EMPTY(&s->owing))
         server_write(s);
     server_reap(s, TURN_REAPS);

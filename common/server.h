@@ -53,10 +53,11 @@ struct server_ops {
 };
 
 struct server_config {
-    const char *host; /* a numeric address, "0.0.0.0" or "::" (both families) */
-    unsigned port;    /* 0: any free one */
-    size_t conns_max; /* more are answered 503 and closed; accepting goes on */
-    size_t body_max;  /* bytes: 413 */
+    const char *host;  /* a numeric address, "0.0.0.0" or "::" (both families) */
+    unsigned port;     /* 0: any free one */
+    size_t conns_max;  /* more are answered 503 and closed; accepting goes on */
+    size_t body_max;   /* bytes: 413 */
+    size_t unsent_max; /* bytes of all answers; 0: HTTP_UNSENT_BYTES_MAX */
 };
 
 /* Binds and listens; NULL with one line in error (size bytes) when it cannot. ops and ctx are
@@ -83,7 +84,9 @@ bool server_idle(const struct server *s);
 void server_free(struct server *s);
 
 /* Answers, once; the exchange is gone afterwards. Copies everything. Content-Length, Date and
- * Connection are added. A response's status 101 is not possible here: see exchange_take. */
+ * Connection are added. A response's status 101 is not possible here: see exchange_take. While
+ * more than unsent_max waits for clients that do not read, a 503 goes out instead of a large body.
+ */
 void exchange_respond(struct exchange *x, const struct response *r);
 
 /* Answers {"detail":"<words>"} as application/json. */

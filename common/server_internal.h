@@ -80,6 +80,7 @@ struct conn {
     enum exchange_kind kind;        /* of all of them */
     size_t queued;                  /* bytes of answers behind a missing one */
     struct buf *out;                /* bytes to be sent */
+    size_t unsent;                  /* of out and queued: its part of server->unsent */
     size_t answers;                 /* in out, since it was empty */
     size_t progress;                /* bytes sent since the deadline of WAIT_WRITE was set */
 };
@@ -98,6 +99,8 @@ struct server {
     void *ctx; /* for the ops */
     size_t conns_max;
     size_t body_max; /* bytes */
+    size_t unsent_max;
+    size_t unsent; /* bytes of answers of all connections, see conn_count_unsent */
 
     struct event listening; /* with the listening socket; -1: drained */
     struct event starved;   /* ends a pause of accepting */
@@ -153,6 +156,9 @@ void conn_free(struct conn *c);
 
 /* exchange.c: queues a new one. req is NULL when the head was not understood. */
 struct exchange *exchange_new(struct conn *c, const struct http_request *req, bool keep_alive);
+
+/* Counts anew what it has unsent; nothing when it is doomed. */
+void conn_count_unsent(struct conn *c);
 
 /* All requests of the connection lose it; the answered ones are freed. */
 void exchanges_drop(struct conn *c);

@@ -159,6 +159,45 @@ static void test_unsent_bounded(void **state)
     close(fd);
 }
 
+/* Beyond the bound of all connections large answers become 503s, and who does not read is shed. */
+static void test_unsent_of_all_bounded(void **state)
+{
+    (void)state;
+    rig.server->unsent_max = BIG_BYTES * 3 / 2;
+    int fd = dial_and_say(GET("/late") GET("/big") GET("/big") GET("/big") GET("/now"));
+    assert_true(rig.server->unsent > (size_t)BIG_BYTES * 2);
+    rig.server->unsent_max *= 2; /* room for this one to read */
+    answer(rig.held[0], "x");
+    static char text[3 * BIG_BYTES];
+    size_t len = 0;
+    for (ssize_t n; (n = recv(fd, text + len, sizeof text - len, MSG_DONTWAIT)) > 0 ||
+                    !server_idle(rig.server);
+         turn())
+        len += n > 0 ? (size_t)n : 0;
+    assert_true(len > (size_t)BIG_BYTES * 2 && len < (size_t)BIG_BYTES * 5 / 2);
+    const char *end = text + len - 800; /* behind the two large bodies, which are zeros */
+    size_t at = 0;
+    while (!end[at])
+        at++;
+    assert_int_equal(count(end + at, "503 Service Unavailable"), 1);
+    assert_int_equal(count(end + at, "Retry-After: 1"), 1);
+    assert_int_equal(count(end + at, "now"), 1);
+    assert_int_equal(rig.server->unsent, 0);
+
+    rig.server->unsent_max = BIG_BYTES / 2;
+    int idle = dial(), small = 4096, asked = 0;
+    setsockopt(idle, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    do
+        say(idle, GET("/big"));
+    while (server_conns(rig.server) == 2 && ++asked < 100);
+    assert_int_equal(server_conns(rig.server), 1); /* the first one is still there */
+    assert_int_equal(rig.server->unsent, 0);
+    say(fd, GET("/now"));
+    assert_string_equal(hear(fd), OK("3", "now"));
+    close(idle);
+    close(fd);
+}
+
 /* ---- refusals ---- */
 
 static void test_bad_request_ends(void **state)
@@ -271,6 +310,7 @@ int main(void)
         TEST(test_classes),
         TEST(test_pipeline_bounded),
         TEST(test_unsent_bounded),
+        TEST(test_unsent_of_all_bounded),
         TEST(test_bad_request_ends),
         TEST(test_refused_before_body),
         TEST(test_too_large),
