@@ -16,7 +16,7 @@ enum {
 static void field_read(struct str text, const char *name, char *out, size_t size)
 {
     size_t len = strlen(name);
-    const char *line = text.p, *end = text.p + text.len;
+    const char *line = text.p, *end = text.len ? text.p + text.len : text.p;
     out[0] = 0;
     while (line < end) {
         const char *feed = memchr(line, '\n', (size_t)(end - line));
