@@ -23,6 +23,7 @@
 enum {
     REQUESTS_MAX = 128,
     PATH_BYTES = 512,
+    URL_BYTES_MAX = 512,          /* the setting has fewer */
     ANSWER_BYTES_MAX = 128 << 20, /* 1,000 messages of the longest kind */
 };
 
@@ -64,7 +65,9 @@ struct history *history_new(struct event_base *base, struct evdns_base *dns, con
     struct history *h = mem_zalloc(sizeof *h);
     h->base = base;
     h->dns = dns;
-    struct evhttp_uri *uri = evhttp_uri_parse(url);
+    char full[URL_BYTES_MAX];
+    snprintf(full, sizeof full, "%s%s", strstr(url, "://") ? "" : "http://", url);
+    struct evhttp_uri *uri = evhttp_uri_parse(full);
     const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
     int port = uri ? evhttp_uri_get_port(uri) : -1;
     h->host = host ? mem_strndup(host, strlen(host)) : mem_strndup("127.0.0.1", 9);

@@ -8,9 +8,11 @@
 #include "common/limits.h"
 #include "common/redis.h"
 
+/* Render and its like can only tell host:port. */
 static const char *persister_check(const char *url)
 {
-    return strncmp(url, "http://", 7) == 0 && url[7] ? NULL : "http://host:port";
+    const char *host = strncmp(url, "http://", 7) == 0 ? url + 7 : url;
+    return *host && *host != '/' && !strstr(host, "://") ? NULL : "http://host:port or host:port";
 }
 
 static const char *const ways[] = {"auto", "io_uring", "sendmsg", NULL}; /* as enum batch_way */
