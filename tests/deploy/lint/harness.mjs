@@ -16,7 +16,7 @@ export async function check(name, find) {
   try {
     problems = await find();
   } catch (error) {
-    problems = [error.stack ?? String(error)];
+    problems = (error.stack ?? String(error)).split('\n', 3);
   }
   const good = problems.length === 0;
   counts[good ? 'passed' : 'failed']++;
