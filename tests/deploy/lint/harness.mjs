@@ -60,6 +60,21 @@ export function files(test, folder = '.') {
 export const read = (name) => fs.readFileSync(path.join(root, name), 'utf8');
 export const exists = (name) => fs.existsSync(path.join(root, name));
 
+// The names of a program's settings, out of its table. A name that is not there would be passed over
+// by the program in silence.
+export function settingsOf(program) {
+  const sources = [`${program}/settings.c`, ...files((f) => /settings[^/]*\.[ch]$/.test(f), 'common')];
+  const names = sources.flatMap((f) => [...read(f).matchAll(/\{"([A-Z_]+)", CONFIG_/g)].map((m) => m[1]));
+  if (names.length < 5) throw new Error(`${program}: its table of settings was not found`);
+  return names;
+}
+
+// Of names given to a program, those that it does not know. Not its own: what libraries read.
+export function unknownSettings(program, names) {
+  const known = [...settingsOf(program), 'SQLITE_TMPDIR', 'SSL_CERT_FILE'];
+  return names.filter((name) => !known.includes(name)).map((name) => `${name} is no setting of chat-${program}`);
+}
+
 // The documents of a YAML text. Throws at the first error or warning.
 export function parse(text, options = {}) {
   const documents = YAML.parseAllDocuments(text, { uniqueKeys: true, ...options });

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import Ajv from 'ajv/dist/2019.js';
 import { validate } from 'dockerfile-utils';
-import { check, checkFound, exists, files, parse, read, root, skip, unknownFields } from './harness.mjs';
+import { check, checkFound, exists, files, parse, read, root, skip, unknownFields, unknownSettings } from './harness.mjs';
 
 // The schema names itself and its parts as drafts before 2019 did; nothing refers to these names.
 const withoutNames = (key, value) => ((key === 'id' || key === '$schema') && typeof value === 'string' ? undefined : value);
@@ -51,6 +51,9 @@ function serviceProblems(name, s) {
   if (!s.security_opt?.some((o) => /^no-new-privileges(:true)?$/.test(o))) problems.push('may gain privileges');
   if (s.privileged || s.network_mode === 'host' || s.pid === 'host') problems.push('shares what is the host\'s');
   if (s.build && !exists(path.join(s.build.context ?? '.', s.build.dockerfile ?? 'Dockerfile'))) problems.push(`there is no ${s.build.dockerfile}`);
+  const program = /^chat-(gateway|persister)\b/.exec(s.image ?? '')?.[1];
+  const names = Array.isArray(s.environment) ? s.environment.map((v) => v.split('=')[0]) : Object.keys(s.environment ?? {});
+  if (program) problems.push(...unknownSettings(program, names));
   return problems.map((p) => `${name}: ${p}`);
 }
 

@@ -9,8 +9,9 @@ import { check, checkFound, files, parse, root, skip } from './harness.mjs';
 import { schemaProblems } from './schema.mjs';
 import { semanticProblems } from './semantics.mjs';
 
-// docs/KUBERNETES.md: the Secret that names Redis is created by hand there.
-const outsideOf = { 'k8s/overlays/production': ['Secret/chat-redis-url'] };
+// docs/KUBERNETES.md: what holds secrets is created by hand there.
+const production = 'k8s/overlays/production';
+const outsideOf = { [production]: ['Secret/chat-redis-url', 'Secret/chat-redis-tls'] };
 
 function render(kubectl, folder) {
   const text = execFileSync(kubectl, ['kustomize', folder], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -57,6 +58,7 @@ const planted = [
   ['a port that is not there', (s) => { of('Service', 'chat-gateway')(s).spec.ports[0].targetPort = 'web'; }, /no port web/],
   ['an Ingress to no Service', (s) => { of('Ingress', 'chat')(s).spec.rules[0].http.paths[0].backend.service.name = 'x'; }, /no Service x/],
   ['a Secret that is not there', (s) => s.splice(s.findIndex((m) => m.kind === 'Secret'), 1), /no Secret chat-redis-url/],
+  ['a misspelt setting', (s) => { container(s).env.push({ name: 'DRAIN_SECS', value: '5' }); }, /DRAIN_SECS is no setting/],
   ['a policy for nobody', (s) => { of('NetworkPolicy', 'chat-redis')(s).spec.podSelector = { matchLabels: { app: 'x' } }; }, /selects no pods/],
   ['a missing default denial', (s) => s.splice(s.indexOf(of('NetworkPolicy', 'default-deny')(s)), 1), /denies all/],
   ['too short a grace', (s) => { pod(s).terminationGracePeriodSeconds = 28; }, /28 s of grace for 8 s of preStop and 20 s/],
@@ -87,7 +89,7 @@ export async function checkManifests(kubectl) {
       problemsOf(render(kubectl, path.join(root, folder)), outsideOf[folder]));
   for (const folder of folders.filter((f) => f.includes('/components/')))
     await check(`${folder}, upon production`, () =>
-      problemsOf(renderWith(kubectl, path.basename(folder)), outsideOf['k8s/overlays/production']));
+      problemsOf(renderWith(kubectl, path.basename(folder)), outsideOf[production]));
   const base = JSON.stringify(render(kubectl, path.join(root, 'k8s/base')));
   for (const [name, plant, expected] of planted)
     await checkFound(name, expected, () => {

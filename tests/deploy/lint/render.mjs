@@ -2,7 +2,7 @@
 // render.yaml by the rules of Render's Blueprint specification, for the parts of it that a Docker
 // project may use; then by ours: health check, private persister with a disk, a Redis that evicts
 // nothing and is not open to the world. Then planted mistakes.
-import { check, checkFound, exists, parse, read, unknownFields } from './harness.mjs';
+import { check, checkFound, exists, parse, read, unknownFields, unknownSettings } from './harness.mjs';
 
 const regions = ['oregon', 'ohio', 'virginia', 'frankfurt', 'singapore'];
 const plans = ['free', 'starter', 'standard', 'pro', 'pro plus', 'pro max', 'pro ultra'];
@@ -93,6 +93,8 @@ function houseProblems(services) {
   if (redis.maxmemoryPolicy !== 'noeviction') problems.push('the key value store evicts');
   if (redis.ipAllowList?.length) problems.push('the key value store is open to the outside');
   if (!persister.disk || !valueOf(persister, 'DATABASE_PATH')?.startsWith(`${persister.disk.mountPath}/`)) problems.push('DATABASE_PATH is not on the disk');
+  for (const [program, s] of [['gateway', gateway], ['persister', persister]])
+    problems.push(...unknownSettings(program, s.envVars.map((v) => v.key)));
   for (const s of [gateway, persister])
     if (!((s.maxShutdownDelaySeconds ?? 30) > Number(valueOf(s, 'DRAIN_SECONDS') ?? 10))) problems.push(`${s.name}: is killed before it has drained`);
   if (new Set(services.map((s) => s.region)).size !== 1) problems.push('the services are not in one region: no private network');
@@ -132,6 +134,7 @@ const planted = [
   ['a Redis that evicts', ['noeviction', 'allkeys-lru'], /evicts/],
   ['a Redis open to the world', ['ipAllowList: []', 'ipAllowList: [{source: 0.0.0.0/0}]'], /open to the outside/],
   ['a Redis without a list', ['    ipAllowList: [] # only from the private network\n', ''], /ipAllowList is required/],
+  ['a misspelt setting in the blueprint', ['key: ALLOWED_ORIGINS', 'key: ALLOWED_ORIGIN'], /ALLOWED_ORIGIN is no setting/],
   ['a database beside the disk', ['/data/chat.db', '/tmp/chat.db'], /not on the disk/],
 ];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What no schema tells of a set of manifests: that names point to something that is there, that
 // selectors select, that times agree, and what this project asks of its pods beyond `restricted`.
+import { unknownSettings } from './harness.mjs';
 import { restrictedProblems } from './pod_security.mjs';
 
 const workloads = ['Deployment', 'StatefulSet', 'DaemonSet', 'Job', 'CronJob'];
@@ -111,6 +112,15 @@ function endingProblems(set, m) {
   });
 }
 
+// Names of variables that our programs would pass over.
+function settingProblems(set, m) {
+  return templateOf(m).spec.containers.filter((c) => ['gateway', 'persister'].includes(c.name)).flatMap((c) => {
+    const maps = (c.envFrom ?? []).map((e) => find(set, 'ConfigMap', e.configMapRef?.name)?.data ?? {});
+    const names = [...maps.flatMap(Object.keys), ...(c.env ?? []).map((e) => e.name)];
+    return unknownSettings(c.name, names).map((p) => `${title(m)}: ${p}`);
+  });
+}
+
 // What this project asks of its pods beyond `restricted`.
 function houseProblems(m) {
   const { metadata, spec } = templateOf(m);
@@ -136,7 +146,8 @@ function workloadProblems(set, m, outside) {
     problems.push(`${title(m)}: its selector does not select its own pods`);
   for (const { labelSelector } of templateOf(m).spec.topologySpreadConstraints ?? [])
     if (!selects(labelSelector, templateOf(m).metadata.labels)) problems.push(`${title(m)}: spreads other pods`);
-  return [...problems, ...referenceProblems(set, m, outside), ...endingProblems(set, m), ...houseProblems(m)];
+  return [...problems, ...referenceProblems(set, m, outside), ...endingProblems(set, m),
+    ...settingProblems(set, m), ...houseProblems(m)];
 }
 
 function scalerProblems(set, m) {
