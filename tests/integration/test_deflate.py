@@ -122,7 +122,8 @@ def test_a_library_speaks_it(gateway):
     async def talk():
         url = f"ws://127.0.0.1:{gateway.port}/ws"
         async with websockets.connect(url) as a, websockets.connect(url, compression=None) as b:
-            assert [type(e).__name__ for e in a.extensions] == ["PerMessageDeflate"]
+            extensions = a.extensions if hasattr(a, "extensions") else a.protocol.extensions
+            assert [type(e).__name__ for e in extensions] == ["PerMessageDeflate"]
             for i in range(100):
                 await a.send(message(f"{i} " + "lorem ipsum " * (i % 40)))
                 got = [json.loads(await asyncio.wait_for(ws.recv(), 20)) for ws in (a, b)]
