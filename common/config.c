@@ -227,13 +227,13 @@ static bool is_flag_of(const struct config_item *item, const char *arg, const ch
     return same;
 }
 
-/* The last value that argv has for the item, or NULL. argv was checked. */
+/* The last value that argv has for the item, or NULL. */
 static const char *flag_value(const struct loading *l, const struct config_item *item)
 {
     const char *found = NULL, *value;
     for (int i = 1; i < l->argc; i++)
         if (is_flag_of(item, l->argv[i], &value))
-            found = value ? value : l->argv[++i];
+            found = value ? value : l->argv[++i]; /* NULL behind the last one */
     return found;
 }
 
@@ -361,7 +361,9 @@ static void print_help(const struct loading *l, const char *about)
     add_row(&text, NULL, widths);
     for (size_t i = 0; i < l->count; i++)
         add_row(&text, &l->items[i], widths);
-    buf_add_str(&text, STR("\nAlso: --help, --version.\n"));
+    buf_add_str(&text, STR("\nAlso: --help, --version, and --healthcheck, which asks the "
+                           "program that runs with the\nsame settings for /livez and exits with 0 "
+                           "or 1.\n"));
     print_to(stdout, text);
     buf_free(&text);
 }
@@ -392,6 +394,13 @@ enum config_result config_load(const struct config_item *items, size_t count, vo
 int config_exit(enum config_result result)
 {
     return result == CONFIG_WRONG ? 2 : EXIT_SUCCESS;
+}
+
+const char *config_value(const char *name, const char *fallback, int argc, char **argv)
+{
+    const struct config_item item = {.name = name, .value = fallback};
+    const struct loading l = {.argc = argc, .argv = argv};
+    return value_of(&l, &item);
 }
 
 static void add_effective(struct buf **out, const struct config_item *item, const void *member)

@@ -51,6 +51,9 @@ enum config_result config_load(const struct config_item *items, size_t count, vo
 /* The exit status of a program whose settings are not CONFIG_OK. */
 int config_exit(enum config_result result);
 
+/* The text of one setting by the same rules, unchecked; borrowed likewise. */
+const char *config_value(const char *name, const char *fallback, int argc, char **argv);
+
 /* Logs the effective values as one event, secrets masked. */
 void config_log(const struct config_item *items, size_t count, const void *settings);
 

@@ -44,6 +44,7 @@ enum {
     HTTP_WRITE_MS = 30000,           /* to take the next HTTP_WRITE_BYTES of waiting answers */
     HTTP_WRITE_BYTES = 16384,
     HTTP_LINGER_MS = 2000, /* after the last answer, until the peer has closed */
+    HEALTHCHECK_MS = 2000, /* of --healthcheck in all: then it fails */
 
     /* WebSocket */
     WS_MESSAGE_BYTES_MAX = 262144, /* of one message, all fragments together: close 1009 */

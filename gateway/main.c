@@ -13,6 +13,7 @@
 
 #include "common/batch.h"
 #include "common/clock.h"
+#include "common/healthcheck.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/server.h"
@@ -203,6 +204,8 @@ static void stop(struct gateway *g)
 int main(int argc, char **argv)
 {
     struct gateway g = {0};
+    if (healthcheck_asked(argc, argv))
+        return healthcheck_run("chat-gateway", PORT_DEFAULT, argc, argv);
     enum config_result loaded = settings_load(&g.settings, argc, argv);
     if (loaded != CONFIG_OK)
         return config_exit(loaded);

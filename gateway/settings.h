@@ -5,6 +5,8 @@
 
 #include "common/config.h"
 
+#define PORT_DEFAULT "8080"
+
 struct settings {
     const char *host, *redis_url, *redis_prefix, *persister_url, *allowed_origins;
     unsigned long port;

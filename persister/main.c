@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#include "common/healthcheck.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/server.h"
@@ -164,6 +165,8 @@ static int backup(const struct settings *s)
 int main(int argc, char **argv)
 {
     struct persister p = {0};
+    if (healthcheck_asked(argc, argv))
+        return healthcheck_run("chat-persister", PORT_DEFAULT, argc, argv);
     enum config_result loaded = settings_load(&p.settings, argc, argv);
     if (loaded != CONFIG_OK)
         return config_exit(loaded);

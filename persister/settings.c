@@ -20,7 +20,7 @@ static const char *path_check(const char *path)
 static const struct config_item items[] = {
     {"HOST", CONFIG_STRING, AT(host), .value = "0.0.0.0", .min = 1, .max = 45,
      .help = "numeric address to listen on", .check = config_check_host},
-    {"PORT", CONFIG_NUMBER, AT(port), .value = "8090", .max = 65535,
+    {"PORT", CONFIG_NUMBER, AT(port), .value = PORT_DEFAULT, .max = 65535,
      .help = "port of the history's HTTP server; 0: any free one"},
     {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
      .help = "the log's Redis", .check = redis_url_check},

@@ -5,6 +5,8 @@
 
 #include "common/config.h"
 
+#define PORT_DEFAULT "8090"
+
 struct settings {
     const char *host;
     unsigned long port;
