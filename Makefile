@@ -4,7 +4,8 @@
 #   make SAN=address,undefined BUILD=build/san test
 #   make install PREFIX=/usr DESTDIR=/some/folder
 #
-# Variables: BUILD, SAN, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR=1, V=1 (show the commands).
+# Variables: BUILD, SAN, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR=1, V=1 (show the commands),
+# TLS=no (refuse rediss://, which is built in where hiredis_ssl is).
 
 BUILD  ?= build
 SAN    ?=
@@ -13,8 +14,10 @@ WERROR ?=
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 PKG_CONFIG ?= pkg-config
+TLS    := $(or $(TLS),$(shell $(PKG_CONFIG) --exists hiredis_ssl && echo yes))
 
-PACKAGES   := libevent_core libevent_extra hiredis json-c sqlite3 zlib
+TLS_PACKAGES := $(if $(filter yes,$(TLS)),hiredis_ssl openssl)
+PACKAGES     := libevent_extra libevent_core json-c sqlite3 zlib $(TLS_PACKAGES) hiredis
 
 # The headers of libraries count as the system's: they give no warnings.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
@@ -31,7 +34,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wc
     $(if $(WERROR),-Werror)
 HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer \
     $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS)
+DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS)
 COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
 LINK      := $(CC) -pie -Wl,-z,relro,-z,now $(HARDENING) $(CFLAGS) $(LDFLAGS)
 
@@ -53,9 +56,7 @@ PERSISTER_OBJECTS := $(call objects,persister)
 MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
-.DELETE_ON_ERROR:
-.SECONDEXPANSION:
-.SECONDARY:
+.DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
 .PHONY: all unit-programs unit test format check-format lint install uninstall clean FORCE
 
 all: $(PROGRAMS)
@@ -87,7 +88,6 @@ endef
 
 $(BUILD)/gen/%.lua.c: common/%.lua
 	$(call embed,script_$*)
-
 $(BUILD)/gen/web/%.c: gateway/web/%
 	$(call embed,web_$(subst -,_,$(subst .,_,$*)))
 
@@ -146,10 +146,7 @@ install: all
 	install -d '$(BINDIR)' '$(DOCDIR)'
 	install -m 755 $(PROGRAMS) '$(BINDIR)'
 	install -m 644 LICENSE $(wildcard *.md docs/*.md) '$(DOCDIR)'
-
 uninstall:
-	rm -f $(PROGRAMS:$(BUILD)/%='$(BINDIR)/%')
-	rm -rf '$(DOCDIR)'
-
+	rm -rf $(PROGRAMS:$(BUILD)/%='$(BINDIR)/%') '$(DOCDIR)'
 clean:
 	rm -rf $(BUILD) compile_commands.json

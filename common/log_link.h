@@ -32,7 +32,9 @@ struct log_link_ops {
 };
 
 struct log_link_config {
-    const char *redis_url;      /* borrowed for ever */
+    const char *redis_url; /* borrowed for ever */
+    /* Borrowed for ever; may be NULL when the URL is without TLS. */
+    const struct redis_tls_files *redis_tls;
     const char *prefix;         /* of keys and channels; borrowed during log_link_init */
     bool pull;                  /* the feed's mode, and what the program has: see feed_init */
     uint64_t position, opening; /* both 0 in push mode */

@@ -23,6 +23,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/redis_internal.h"
+#include "common/redis_tls.h"
 #include "common/resolve.h"
 #include "common/sentinel.h"
 
@@ -155,8 +156,9 @@ static void resolved_cb(void *ctx, const char *ip, const char *why)
     snprintf(r->address, sizeof r->address, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, r->port);
     r->state = LINK_CONNECTING;
     r->awaited = SIDES;
+    const struct wire_to to = {ip, r->port, r->tls, r->name};
     for (int i = 0; i < SIDES; i++)
-        r->sides[i].wire = wire_open(r->base, ip, r->port, &ops, &r->sides[i]);
+        r->sides[i].wire = wire_open(r->base, &to, &ops, &r->sides[i]);
 }
 
 /* ---- a try ---- */
@@ -165,6 +167,7 @@ static void server_resolve(struct redis *r, const char *host, uint16_t port)
 {
     r->state = LINK_RESOLVING;
     r->port = port;
+    snprintf(r->name, sizeof r->name, "%s", host);
     snprintf(r->address, sizeof r->address, "%.64s:%u", host, port);
     timer_set(r, REDIS_CONNECT_MS);
     resolve_start(&r->resolve, r->dns, host, r->tries++, resolved_cb, r);
@@ -194,6 +197,22 @@ static const char *state_words(enum link_state state)
     return words[state];
 }
 
+static void try_start(struct redis *r)
+{
+    const char *wrong = REDIS_TLS_BUILT && r->tls ? redis_tls_load(r->tls) : NULL;
+    const char *host = r->sentinel ? r->url.master : r->url.hosts[0].name;
+    if (wrong) {
+        snprintf(r->address, sizeof r->address, "%.64s", host);
+        link_fail(r, str_of(wrong));
+    } else if (r->sentinel) {
+        r->state = LINK_ASKING;
+        snprintf(r->address, sizeof r->address, "%.64s", host);
+        sentinel_ask(r->sentinel);
+    } else {
+        server_resolve(r, host, r->url.hosts[0].port);
+    }
+}
+
 /* The backoff is over, or the try has taken too long. */
 static void timer_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -202,15 +221,12 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
     struct redis *r = arg;
     if (r->state != LINK_WAITING) {
         char why[WHY_BYTES];
-        snprintf(why, sizeof why, "%s took longer than %d ms", state_words(r->state),
-                 REDIS_CONNECT_MS);
+        bool silent = r->tls && r->state == LINK_GREETING; /* as Redis is to a TLS hello */
+        snprintf(why, sizeof why, "%s took longer than %d ms%s", state_words(r->state),
+                 REDIS_CONNECT_MS, silent ? ": does it speak TLS on this port?" : "");
         link_fail(r, str_of(why));
-    } else if (r->sentinel) {
-        r->state = LINK_ASKING;
-        snprintf(r->address, sizeof r->address, "%.64s", r->url.master);
-        sentinel_ask(r->sentinel);
     } else {
-        server_resolve(r, r->url.hosts[0].name, r->url.hosts[0].port);
+        try_start(r);
     }
 }
 
@@ -236,8 +252,10 @@ struct redis *redis_new(struct event_base *base, struct evdns_base *dns,
         r->scripts[i].redis = r;
     evtimer_assign(&r->timer, base, timer_cb, r);
     evtimer_assign(&r->drop, base, drop_cb, r);
+    if (REDIS_TLS_BUILT && r->url.tls)
+        r->tls = redis_tls_new(config->tls);
     if (r->url.master)
-        r->sentinel = sentinel_new(base, dns, &r->url, sentinel_told_cb, r);
+        r->sentinel = sentinel_new(base, dns, &r->url, r->tls, sentinel_told_cb, r);
     timer_set(r, 0);
     return r;
 }
@@ -248,6 +266,8 @@ void redis_free(struct redis *r)
         return;
     link_close(r);
     sentinel_free(r->sentinel);
+    if (REDIS_TLS_BUILT)
+        redis_tls_free(r->tls);
     event_debug_unassign(&r->timer);
     event_debug_unassign(&r->drop);
     redis_url_done(&r->url);

@@ -12,6 +12,8 @@
  * version at least 6.2, maxmemory_policy noeviction; then SCRIPT LOAD of all scripts. Only after
  * that SUBSCRIBE; the link is up when the subscription is confirmed.
  *
+ * With TLS each try reads the certificate files if they have changed (common/redis_tls.h).
+ *
  * Each try resolves the name anew (evdns, which does not block the loop), or asks the sentinels for
  * the master. No reply within REDIS_REPLY_MS, or a reply READONLY or LOADING: dropped. Any other
  * error reply of a script is logged here, at most once in REDIS_COMPLAIN_MS for each script.
@@ -24,6 +26,7 @@
 struct event_base;
 struct evdns_base;
 struct redis;
+struct redis_tls_files;
 
 enum redis_script {
     REDIS_PUBLISH,
@@ -34,7 +37,9 @@ enum redis_script {
 };
 
 struct redis_config {
-    const char *url;             /* checked by redis_url_check; borrowed for ever */
+    const char *url; /* checked by redis_url_check; borrowed for ever */
+    /* Checked by redis_tls_check, borrowed for ever; may be NULL when the URL is without TLS. */
+    const struct redis_tls_files *tls;
     const char *const *channels; /* to subscribe to; borrowed for ever */
     size_t nchannels;
 };
@@ -54,8 +59,9 @@ typedef void (*redis_reply_cb)(void *arg, const struct reply *reply);
 /*
  * redis://[[user]:password@]host[:port][/db], or
  * redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master[/db]; the password is the
- * master's. rediss:// and Unix sockets are not supported. NULL when the URL is right, else static
- * words that say what is accepted: a `check` of common/config.h.
+ * master's. rediss:// and rediss+sentinel:// are the same over TLS, where the build has it. Unix
+ * sockets are not supported. NULL when the URL is right, else static words that say what is
+ * accepted: a `check` of common/config.h.
  */
 const char *redis_url_check(const char *url);
 

@@ -13,6 +13,7 @@
 enum {
     SHA1_HEX = 40,
     WHY_BYTES = 256,
+    NAME_BYTES = 256, /* of a host; no longer one can be resolved */
 };
 
 enum link_state {
@@ -53,6 +54,7 @@ struct redis {
     const struct redis_ops *ops;
     void *ctx;
     struct redis_url url;
+    struct redis_tls *tls; /* NULL: in plain text */
     enum link_state state;
     size_t awaited;            /* what the state waits for, to be counted down */
     struct event timer;        /* WAITING: the backoff; later: the deadline of the try; UP: none */
@@ -60,6 +62,7 @@ struct redis {
     struct sentinel *sentinel; /* NULL when the URL has none */
     struct resolve *resolve;   /* a look-up on its way */
     uint16_t port;             /* of the server: the URL's, or what a sentinel told */
+    char name[NAME_BYTES];     /* likewise; its certificate must hold it */
     unsigned tries;            /* look-ups made, ever: picks the address */
     struct side sides[SIDES];
     struct script_slot scripts[REDIS_SCRIPTS];

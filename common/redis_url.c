@@ -17,6 +17,7 @@
 
 #include "common/mem.h"
 #include "common/redis.h"
+#include "common/redis_tls.h"
 
 enum {
     REDIS_PORT = 6379,
@@ -28,8 +29,9 @@ enum {
 
 static const char scheme_words[] =
     "a URL redis://[[user]:password@]host[:port][/db] or "
-    "redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/master[/db]";
-static const char tls_words[] = "redis:// (rediss:// needs a build with TLS)";
+    "redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/master[/db], or of rediss,";
+static const char tls_words[] =
+    "redis:// or redis+sentinel:// (a URL of rediss needs a build with TLS)";
 static const char user_words[] = "[user]:password@ with %XX for special characters in the URL";
 static const char host_words[] = "host[:port] with a name, an IPv4 or a bracketed IPv6 address and "
                                  "a port of 1 to 65535 in the URL";
@@ -181,23 +183,26 @@ static const char *parts_read(struct redis_url *u, char *text, bool sentinels)
     return wrong ? wrong : path_read(u, path, sentinels);
 }
 
-/* How long the scheme is, "://" with it; 0: the URL has another one. */
-static size_t scheme_len(const char *url, const char *scheme)
+/* How long the word is, if the URL goes on with it; else 0. */
+static size_t word_len(const char *url, const char *word)
 {
-    size_t len = strlen(scheme);
-    return strncasecmp(url, scheme, len) == 0 ? len : 0;
+    size_t len = strlen(word);
+    return strncasecmp(url, word, len) == 0 ? len : 0;
 }
 
 const char *redis_url_parse(struct redis_url *u, const char *url)
 {
-    if (scheme_len(url, "rediss://"))
-        return tls_words;
-    size_t direct = scheme_len(url, "redis://");
-    size_t sentinels = scheme_len(url, "redis+sentinel://");
-    if (!direct && !sentinels)
+    size_t plain = word_len(url, "redis"), secure = word_len(url, "rediss");
+    size_t name = secure ? secure : plain;
+    size_t direct = word_len(url + name, "://");
+    size_t sentinels = word_len(url + name, "+sentinel://");
+    if (!name || (!direct && !sentinels))
         return scheme_words;
-    url += direct + sentinels;
+    if (secure && !REDIS_TLS_BUILT)
+        return tls_words;
+    url += name + direct + sentinels;
     *u = (struct redis_url){.text = mem_strndup(url, strlen(url)), .user = "", .password = ""};
+    u->tls = secure;
     const char *wrong = parts_read(u, u->text, sentinels > 0);
     if (wrong)
         redis_url_done(u);

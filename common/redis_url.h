@@ -4,6 +4,7 @@
  *
  *   redis://[[user]:password@]host[:port][/db]
  *   redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master[/db]
+ *   rediss://… and rediss+sentinel://…, the same over TLS, to the sentinels too
  *
  * User, password and master are percent-decoded; an IPv6 address stands in brackets. The password
  * is that of the master: sentinels are asked without one.
@@ -11,6 +12,7 @@
 #ifndef COMMON_REDIS_URL_H
 #define COMMON_REDIS_URL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/limits.h"
@@ -26,6 +28,7 @@ struct redis_url {
     const char *user;     /* "" when there is none */
     const char *password; /* "" when there is none */
     const char *master;   /* the sentinels' name of it; NULL: hosts[0] is the server itself */
+    bool tls;
     unsigned db;
     size_t nhosts; /* 1 without sentinels */
     struct redis_host hosts[SENTINELS_MAX];

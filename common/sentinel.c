@@ -30,6 +30,7 @@ struct sentinel {
     struct event_base *base;
     struct evdns_base *dns;
     const struct redis_url *url;
+    struct redis_tls *tls; /* NULL: in plain text */
     sentinel_cb cb;
     void *ctx;
     enum sentinel_state state;
@@ -114,7 +115,8 @@ static void resolved_cb(void *ctx, const char *ip, const char *why)
         failed(s, why);
         return;
     }
-    s->wire = wire_open(s->base, ip, s->url->hosts[s->at].port, &ops, s);
+    const struct redis_host *host = &s->url->hosts[s->at];
+    s->wire = wire_open(s->base, &(struct wire_to){ip, host->port, s->tls, host->name}, &ops, s);
     const struct str words[] = {STR("SENTINEL"), STR("get-master-addr-by-name"),
                                 str_of(s->url->master)};
     wire_command(s->wire, words, sizeof words / sizeof *words, answer_cb, s);
@@ -137,12 +139,14 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 /* ---- for the owner ---- */
 
 struct sentinel *sentinel_new(struct event_base *base, struct evdns_base *dns,
-                              const struct redis_url *url, sentinel_cb cb, void *ctx)
+                              const struct redis_url *url, struct redis_tls *tls, sentinel_cb cb,
+                              void *ctx)
 {
     struct sentinel *s = mem_zalloc(sizeof *s);
     s->base = base;
     s->dns = dns;
     s->url = url;
+    s->tls = tls;
     s->cb = cb;
     s->ctx = ctx;
     evtimer_assign(&s->timer, base, timer_cb, s);

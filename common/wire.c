@@ -23,12 +23,16 @@
 #include <event2/event_struct.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
+#ifdef CHAT_TLS
+#include <hiredis/hiredis_ssl.h>
+#endif
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/limits.h"
 #include "common/mem.h"
+#include "common/redis_tls.h"
 
 /* A command that is not answered yet. */
 struct pending {
@@ -40,6 +44,7 @@ struct pending {
 
 struct wire {
     redisAsyncContext *context; /* NULL: dead, why says of what */
+    struct ssl_st *session;     /* NULL: in plain text; it dies with context */
     struct event read, write;   /* as hiredis asks for them */
     struct event timer;         /* the oldest command's deadline; at once: it is dead */
     const struct wire_ops *ops;
@@ -206,6 +211,8 @@ static void read_cb(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct wire *w = arg;
     w->depth++;
+    if (REDIS_TLS_BUILT)
+        redis_tls_begin();
     redisAsyncHandleRead(w->context);
     wire_leave(w);
 }
@@ -216,6 +223,8 @@ static void write_cb(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct wire *w = arg;
     w->depth++;
+    if (REDIS_TLS_BUILT)
+        redis_tls_begin();
     redisAsyncHandleWrite(w->context);
     wire_leave(w);
 }
@@ -274,8 +283,10 @@ static void cleanup_hook(void *arg)
     event_del(&w->read);
     event_del(&w->write);
     const redisContext *c = &w->context->c;
-    snprintf(w->why, sizeof w->why, "%s", c->err ? c->errstr : "closed");
+    if (!REDIS_TLS_BUILT || !w->session || !redis_tls_failed(w->session, w->why, sizeof w->why))
+        snprintf(w->why, sizeof w->why, "%s", c->err ? c->errstr : "closed");
     w->context = NULL;
+    w->session = NULL;
 }
 
 /* ---- opening ---- */
@@ -295,7 +306,30 @@ static void context_attach(struct wire *w, struct event_base *base, redisAsyncCo
     redisAsyncSetConnectCallback(context, connect_cb); /* waits for writability */
 }
 
-struct wire *wire_open(struct event_base *base, const char *ip, uint16_t port,
+#ifdef CHAT_TLS
+/* The library shakes hands by itself, and may come to an end of it here and now. It takes the
+ * session unless that is a bad end: then w->why tells it. */
+static bool context_secure(struct wire *w, redisAsyncContext *context, const struct wire_to *to)
+{
+    struct ssl_st *session = redis_tls_session(to->tls, to->name);
+    if (session && redisInitiateSSL(&context->c, session) == REDIS_OK) {
+        w->session = session;
+        return true;
+    }
+    if (!session || !redis_tls_failed(session, w->why, sizeof w->why))
+        snprintf(w->why, sizeof w->why, "TLS: %s", session ? context->c.errstr : "no session");
+    redis_tls_session_free(session);
+    return false;
+}
+#else
+static bool context_secure(struct wire *w, redisAsyncContext *context, const struct wire_to *to)
+{
+    (void)w, (void)context, (void)to;
+    return false;
+}
+#endif
+
+struct wire *wire_open(struct event_base *base, const struct wire_to *to,
                        const struct wire_ops *ops, void *ctx)
 {
     struct wire *w = mem_zalloc(sizeof *w);
@@ -303,14 +337,15 @@ struct wire *wire_open(struct event_base *base, const char *ip, uint16_t port,
     w->ctx = ctx;
     w->last = &w->first;
     evtimer_assign(&w->timer, base, timer_cb, w);
-    redisAsyncContext *context = redisAsyncConnect(ip, port);
-    if (context && !context->err) {
+    redisAsyncContext *context = redisAsyncConnect(to->ip, to->port);
+    if (context && !context->err && (!to->tls || context_secure(w, context, to))) {
         context_attach(w, base, context);
         return w;
     }
     event_assign(&w->read, base, -1, EV_READ, read_cb, w);
     event_assign(&w->write, base, -1, EV_WRITE, write_cb, w);
-    snprintf(w->why, sizeof w->why, "%s", context ? context->errstr : "out of memory");
+    if (!w->why[0])
+        snprintf(w->why, sizeof w->why, "%s", context ? context->c.errstr : "out of memory");
     if (context)
         redisAsyncFree(context);
     timer_set(w, 0);

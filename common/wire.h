@@ -13,7 +13,16 @@
 #include "common/reply.h"
 
 struct event_base;
+struct redis_tls;
 struct wire;
+
+/* Where a connection leads; borrowed until wire_open returns. */
+struct wire_to {
+    const char *ip; /* a number, without brackets */
+    uint16_t port;
+    struct redis_tls *tls; /* loaded; NULL: in plain text */
+    const char *name;      /* which the server's certificate must hold; with tls only */
+};
 
 struct wire_ops {
     void (*connected)(void *ctx); /* may be NULL */
@@ -27,8 +36,9 @@ struct wire_ops {
 /* reply is NULL when none will come; it is valid during the call only. */
 typedef void (*wire_reply_cb)(void *arg, const struct reply *reply);
 
-/* Starts to connect. ip is a number, without brackets. Borrows ops and ctx until wire_close. */
-struct wire *wire_open(struct event_base *base, const char *ip, uint16_t port,
+/* Starts to connect. Borrows ops and ctx until wire_close. With TLS, connected comes before the
+ * handshake: what that refuses is a wire that is lost. */
+struct wire *wire_open(struct event_base *base, const struct wire_to *to,
                        const struct wire_ops *ops, void *ctx);
 
 /* Every outstanding command's callback gets NULL, then nothing is called any more. NULL is fine. */

@@ -309,6 +309,7 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
 {
     struct link *l = mem_zalloc(sizeof *l);
     const struct log_link_config log = {.redis_url = config->redis_url,
+                                        .redis_tls = config->redis_tls,
                                         .prefix = config->redis_prefix};
     snprintf(l->idempotency_ttl, sizeof l->idempotency_ttl, "%lu", config->idempotency_seconds);
     l->rooms = rooms;

@@ -15,6 +15,7 @@
 struct event_base;
 struct evdns_base;
 struct link;
+struct redis_tls_files;
 
 enum send_result {
     SEND_DONE,     /* in the log (and stored, if that was wanted): id and time are set */
@@ -35,6 +36,7 @@ struct send {
 typedef void (*send_cb)(void *arg, enum send_result result, uint64_t id, struct str json);
 
 struct link_config {
+    const struct redis_tls_files *redis_tls; /* borrowed for ever */
     const char *redis_url, *redis_prefix;
     size_t outbox_max;
     unsigned long idempotency_seconds;

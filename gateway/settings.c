@@ -3,10 +3,15 @@
 #include "gateway/settings.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "common/config_checks.h"
 #include "common/limits.h"
 #include "common/redis.h"
+
+enum {
+    ERROR_BYTES = 512
+};
 
 /* Render and its like can only tell host:port. */
 static const char *persister_check(const char *url)
@@ -28,6 +33,12 @@ static const struct config_item items[] = {
      .help = "port of HTTP and WebSocket; 0: any free one"},
     {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
      .help = "the log's Redis", .check = redis_url_check},
+    {"REDIS_CA", CONFIG_STRING, AT(redis_tls.ca), .max = 4000,
+     .help = "of rediss://: PEM file of who may sign its certificate; none: the system's list"},
+    {"REDIS_CERT", CONFIG_STRING, AT(redis_tls.cert), .max = 4000,
+     .help = "of rediss://: PEM file of our certificate, if it asks for one"},
+    {"REDIS_KEY", CONFIG_STRING, AT(redis_tls.key), .max = 4000,
+     .help = "of rediss://: PEM file of that certificate's key"},
     {"REDIS_PREFIX", CONFIG_STRING, AT(redis_prefix), .value = "chat", .min = 1, .max = 64,
      .help = "of all keys and channels", .check = config_check_prefix},
     {"PERSISTER_URL", CONFIG_STRING, AT(persister_url), .value = "http://127.0.0.1:8090", .min = 1,
@@ -66,8 +77,14 @@ static const size_t count = sizeof items / sizeof *items;
 
 enum config_result settings_load(struct settings *s, int argc, char **argv)
 {
-    return config_load(items, count, s, "chat-gateway",
-                       "Speaks HTTP and WebSocket, and follows the chat's log.", argc, argv);
+    char error[ERROR_BYTES];
+    enum config_result result =
+        config_load(items, count, s, "chat-gateway",
+                    "Speaks HTTP and WebSocket, and follows the chat's log.", argc, argv);
+    if (result != CONFIG_OK || redis_tls_check(&s->redis_tls, s->redis_url, error, sizeof error))
+        return result;
+    fprintf(stderr, "chat-gateway: %s\n", error);
+    return CONFIG_WRONG;
 }
 
 void settings_log(const struct settings *s)

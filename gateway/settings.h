@@ -4,10 +4,12 @@
 #define GATEWAY_SETTINGS_H
 
 #include "common/config.h"
+#include "common/redis_tls.h"
 
 #define PORT_DEFAULT "8080"
 
 struct settings {
+    struct redis_tls_files redis_tls;
     const char *host, *redis_url, *redis_prefix, *persister_url, *allowed_origins;
     unsigned long port;
     unsigned long conns_max;           /* HTTP connections */

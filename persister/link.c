@@ -157,6 +157,7 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
     struct link *l = mem_zalloc(sizeof *l);
     const struct store_log *standing = store_standing(store);
     const struct log_link_config log = {.redis_url = config->redis_url,
+                                        .redis_tls = config->redis_tls,
                                         .prefix = config->redis_prefix,
                                         .pull = true,
                                         .position = standing->position,

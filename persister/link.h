@@ -9,9 +9,11 @@
 struct event_base;
 struct evdns_base;
 struct link;
+struct redis_tls_files;
 
 struct link_config {
-    const char *redis_url, *redis_prefix; /* borrowed for ever */
+    const struct redis_tls_files *redis_tls; /* borrowed for ever */
+    const char *redis_url, *redis_prefix;    /* borrowed for ever */
     struct ingest_limits limits;
 };
 

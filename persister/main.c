@@ -104,6 +104,7 @@ static void link_start(struct persister *p)
 {
     const struct settings *s = &p->settings;
     const struct link_config config = {
+        .redis_tls = &s->redis_tls,
         .redis_url = s->redis_url,
         .redis_prefix = s->redis_prefix,
         .limits = {.backlog_max = s->backlog_limit,

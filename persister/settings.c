@@ -6,9 +6,14 @@
 #include "persister/settings.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "common/config_checks.h"
 #include "common/redis.h"
+
+enum {
+    ERROR_BYTES = 512
+};
 
 static const char *path_check(const char *path)
 {
@@ -24,6 +29,12 @@ static const struct config_item items[] = {
      .help = "port of the history's HTTP server; 0: any free one"},
     {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
      .help = "the log's Redis", .check = redis_url_check},
+    {"REDIS_CA", CONFIG_STRING, AT(redis_tls.ca), .max = 4000,
+     .help = "of rediss://: PEM file of who may sign its certificate; none: the system's list"},
+    {"REDIS_CERT", CONFIG_STRING, AT(redis_tls.cert), .max = 4000,
+     .help = "of rediss://: PEM file of our certificate, if it asks for one"},
+    {"REDIS_KEY", CONFIG_STRING, AT(redis_tls.key), .max = 4000,
+     .help = "of rediss://: PEM file of that certificate's key"},
     {"REDIS_PREFIX", CONFIG_STRING, AT(redis_prefix), .value = "chat", .min = 1, .max = 64,
      .help = "of all keys and channels", .check = config_check_prefix},
     {"DATABASE_PATH", CONFIG_STRING, AT(database_path), .value = "chat.db", .min = 1, .max = 4000,
@@ -54,8 +65,14 @@ static const size_t count = sizeof items / sizeof *items;
 
 enum config_result settings_load(struct settings *s, int argc, char **argv)
 {
-    return config_load(items, count, s, "chat-persister",
-                       "Stores the chat's log in SQLite and serves its history.", argc, argv);
+    char error[ERROR_BYTES];
+    enum config_result result =
+        config_load(items, count, s, "chat-persister",
+                    "Stores the chat's log in SQLite and serves its history.", argc, argv);
+    if (result != CONFIG_OK || redis_tls_check(&s->redis_tls, s->redis_url, error, sizeof error))
+        return result;
+    fprintf(stderr, "chat-persister: %s\n", error);
+    return CONFIG_WRONG;
 }
 
 void settings_log(const struct settings *s)

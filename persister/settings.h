@@ -4,10 +4,12 @@
 #define PERSISTER_SETTINGS_H
 
 #include "common/config.h"
+#include "common/redis_tls.h"
 
 #define PORT_DEFAULT "8090"
 
 struct settings {
+    struct redis_tls_files redis_tls;
     const char *host;
     unsigned long port;
     const char *redis_url, *redis_prefix;

@@ -287,12 +287,13 @@ class Gateway(Served):
 
 class Cluster:
     """redis, persister and gateways; each is a Process. settings go to all our programs,
-    gateway_settings and persister_settings to one kind: {"HISTORY_MESSAGES": 50}."""
+    gateway_settings and persister_settings to one kind: {"HISTORY_MESSAGES": 50}. server is a Redis
+    of another kind."""
 
     def __init__(self, folder, gateways=2, redis_options=None, settings=None,
-                 gateway_settings=None, persister_settings=None):
+                 gateway_settings=None, persister_settings=None, server=None):
         self.folder = Path(folder)
-        self.redis = Redis(self.folder, redis_options)
+        self.redis = server or Redis(self.folder, redis_options)
         common = {"REDIS_URL": self.redis.url, **(settings or {})}
         self.persister = Persister(self.folder, {**common, **(persister_settings or {})})
         self.gateway_settings = {**common, "PERSISTER_URL": self.persister.url,
