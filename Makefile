@@ -2,6 +2,7 @@
 # Chat-as-a-Service, for GNU make.
 #   make                      both programs, optimised, in build/
 #   make SAN=address,undefined BUILD=build/san test
+#   make static               the same without shared objects, stripped, in build/static/
 #   make install PREFIX=/usr DESTDIR=/some/folder
 #
 # Variables: BUILD, SAN, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR=1, V=1 (show the commands),
@@ -21,7 +22,7 @@ PACKAGES     := libevent_extra libevent_core json-c sqlite3 zlib $(TLS_PACKAGES)
 
 # The headers of libraries count as the system's: they give no warnings.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
-LIBS       := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+LIBS       := $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs $(PACKAGES)) -lm
 
 # io_uring where liburing is there; IO_URING= leaves it out.
 IO_URING   ?= $(shell $(PKG_CONFIG) --exists liburing && echo 1)
@@ -32,11 +33,12 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wc
     -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings \
     -Wpointer-arith -Wnull-dereference -Wvla -Wimplicit-fallthrough -Wno-format-zero-length \
     $(if $(WERROR),-Werror)
-HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer \
+HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer -ffunction-sections \
     $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS)
 COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
-LINK      := $(CC) -pie -Wl,-z,relro,-z,now $(HARDENING) $(CFLAGS) $(LDFLAGS)
+LINK      := $(CC) $(if $(STATIC),-static-pie -s,-pie) -Wl,-z,relro,-z,now,--gc-sections \
+    $(HARDENING) $(CFLAGS) $(LDFLAGS)
 
 SCRIPTS   := $(wildcard common/*.lua)
 WEB       := $(wildcard gateway/web/*.*)
@@ -57,9 +59,13 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
 .DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
-.PHONY: all unit-programs unit test format check-format lint install uninstall clean FORCE
+.PHONY: all static unit-programs unit test format check-format lint install uninstall clean FORCE
 
 all: $(PROGRAMS)
+
+# What the linker says of getaddrinfo does not matter: evdns looks names up, without glibc.
+static:
+	$(Q)$(MAKE) all BUILD='$(BUILD)/static' STATIC=1
 
 # Changes when the compiler or a flag does, and everything is built anew.
 $(BUILD)/flags: FORCE
