@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Of the addresses those count to which this machine has a route: names of two families are common
+ * where only one of them is connected. The library's own flag for that, AI_ADDRCONFIG, will not do:
+ * it takes a machine with a unique local address (fd00::/8), as clusters have, for one without
+ * IPv6. Where no address has a route, all count.
+ *
  * A cancelled look-up is still answered by evdns, in a later turn of the loop. So it is an object
  * of its own, which only evdns' callback frees, and slot says whether anybody still waits for it.
  */
@@ -13,6 +18,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/mem.h"
 
@@ -24,18 +30,39 @@ struct resolve {
     struct evdns_getaddrinfo_request *asked; /* NULL until evdns took the question */
 };
 
-static bool address_pick(const struct evutil_addrinfo *list, unsigned turn, char *ip, size_t size)
+/* Connecting a datagram socket asks the routes and sends nothing. */
+static bool has_route(const struct evutil_addrinfo *a)
+{
+    int fd = socket(a->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool routed = fd >= 0 && connect(fd, a->ai_addr, (socklen_t)a->ai_addrlen) == 0;
+    if (fd >= 0)
+        close(fd);
+    return routed;
+}
+
+/* Number turn, counted round, of all addresses or of those with a route; NULL: there is none. */
+static const struct evutil_addrinfo *address_nth(const struct evutil_addrinfo *list, unsigned turn,
+                                                 bool all)
 {
     unsigned count = 0;
     for (const struct evutil_addrinfo *a = list; a; a = a->ai_next)
-        count++;
+        count += all || has_route(a);
     if (!count)
-        return false;
-    const struct evutil_addrinfo *a = list;
-    for (unsigned skip = turn % count; skip; skip--)
-        a = a->ai_next;
-    return getnameinfo(a->ai_addr, (socklen_t)a->ai_addrlen, ip, (socklen_t)size, NULL, 0,
-                       NI_NUMERICHOST) == 0;
+        return NULL;
+    turn %= count;
+    for (const struct evutil_addrinfo *a = list; a; a = a->ai_next)
+        if ((all || has_route(a)) && turn-- == 0)
+            return a;
+    return NULL;
+}
+
+static bool address_pick(const struct evutil_addrinfo *list, unsigned turn, char *ip, size_t size)
+{
+    const struct evutil_addrinfo *a = address_nth(list, turn, false);
+    if (!a)
+        a = address_nth(list, turn, true);
+    return a && getnameinfo(a->ai_addr, (socklen_t)a->ai_addrlen, ip, (socklen_t)size, NULL, 0,
+                            NI_NUMERICHOST) == 0;
 }
 
 static void resolved_cb(int error, struct evutil_addrinfo *list, void *arg)
@@ -63,7 +90,6 @@ void resolve_start(struct resolve **slot, struct evdns_base *dns, const char *ho
     struct evutil_addrinfo hints = {
         .ai_family = AF_UNSPEC,
         .ai_socktype = SOCK_STREAM,
-        .ai_flags = EVUTIL_AI_ADDRCONFIG,
     };
     struct evdns_getaddrinfo_request *asked =
         evdns_getaddrinfo(dns, host, NULL, &hints, resolved_cb, look);
