@@ -6,7 +6,7 @@
 #   make install PREFIX=/usr DESTDIR=/some/folder
 #
 # Variables: BUILD, SAN, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR=1, V=1 (show the commands),
-# TLS=no (refuse rediss://, which is built in where hiredis_ssl is).
+# TLS=no (refuse rediss://, which is built in where hiredis_ssl is), IO_URING= (without liburing).
 
 BUILD  ?= build
 SAN    ?=
@@ -15,19 +15,13 @@ WERROR ?=
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 PKG_CONFIG ?= pkg-config
-TLS    := $(or $(TLS),$(shell $(PKG_CONFIG) --exists hiredis_ssl && echo yes))
-
+TLS    := $(or $(TLS),$(shell $(PKG_CONFIG) --exists hiredis_ssl openssl && echo yes))
+IO_URING ?= $(shell $(PKG_CONFIG) --exists liburing && echo liburing)
 TLS_PACKAGES := $(if $(filter yes,$(TLS)),hiredis_ssl openssl)
-PACKAGES     := libevent_extra libevent_core json-c sqlite3 zlib $(TLS_PACKAGES) hiredis
-
+PACKAGES     := libevent_extra libevent_core json-c sqlite3 zlib $(TLS_PACKAGES) hiredis $(IO_URING)
 # The headers of libraries count as the system's: they give no warnings.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
 LIBS       := $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs $(PACKAGES)) -lm
-
-# io_uring where liburing is there; IO_URING= leaves it out.
-IO_URING   ?= $(shell $(PKG_CONFIG) --exists liburing && echo 1)
-PKG_CFLAGS += $(if $(IO_URING),-DHAVE_LIBURING)
-LIBS       += $(if $(IO_URING),$(shell $(PKG_CONFIG) --libs liburing))
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual \
     -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings \
@@ -35,7 +29,8 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wc
     $(if $(WERROR),-Werror)
 HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer -ffunction-sections \
     $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS)
+DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS) \
+    $(if $(IO_URING),-DHAVE_LIBURING)
 COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
 LINK      := $(CC) $(if $(STATIC),-static-pie -s,-pie) -Wl,-z,relro,-z,now,--gc-sections \
     $(HARDENING) $(CFLAGS) $(LDFLAGS)
