@@ -229,7 +229,8 @@ static void join_ask(struct client *c, uint64_t before, uint32_t limit)
 {
     c->join_before = before;
     c->join_floor = c->after;
-    if (history_page(c->clients->history, (struct str){c->room->name, c->room->name_len}, c->after,
+    uint64_t after = c->newest ? HISTORY_NEWEST : c->after;
+    if (history_page(c->clients->history, (struct str){c->room->name, c->room->name_len}, after,
                      before, limit, before - 1, join_history_cb, c)) {
         c->pending++;
         return;

@@ -150,7 +150,7 @@ struct history_request *history_page(struct history *h, struct str room, uint64_
     char path[PATH_BYTES];
     int n =
         snprintf(path, sizeof path, "/messages?room=%.*s&limit=%u", (int)room.len, room.p, limit);
-    if (after)
+    if (after != HISTORY_NEWEST)
         n += snprintf(path + n, sizeof path - (size_t)n, "&after=%" PRIu64, after);
     if (before)
         n += snprintf(path + n, sizeof path - (size_t)n, "&before=%" PRIu64, before);

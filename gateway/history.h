@@ -22,10 +22,13 @@ struct history *history_new(struct event_base *base, struct evdns_base *dns, con
 /* Ends what is under way: each is called back with ok false. NULL is fine. */
 void history_free(struct history *h);
 
+/* No lower bound: the newest messages are wanted. */
+#define HISTORY_NEWEST UINT64_MAX
+
 /* A page of a room's messages with after < id < before (0: no bound), as of a moment when
- * everything up to min_id was stored: the newest `limit` when after is 0, else the oldest. The
- * callback never comes from within this call, unless it returns NULL: then it was refused (too many
- * under way) and no callback comes. */
+ * everything up to min_id was stored: the newest `limit` when after is HISTORY_NEWEST, else the
+ * oldest. The callback never comes from within this call, unless it returns NULL: then it was
+ * refused (too many under way) and no callback comes. */
 struct history_request *history_page(struct history *h, struct str room, uint64_t after,
                                      uint64_t before, unsigned limit, uint64_t min_id,
                                      history_cb cb, void *arg);

@@ -63,7 +63,7 @@ static bool ask_history(void *ctx, struct str room, uint64_t before, unsigned li
                         uint64_t min_id, history_cb cb, void *arg)
 {
     struct gateway *g = ctx;
-    return history_page(g->history, room, 0, before, limit, min_id, cb, arg);
+    return history_page(g->history, room, HISTORY_NEWEST, before, limit, min_id, cb, arg);
 }
 
 static void page_cb(void *arg, const struct page *page)

@@ -161,8 +161,8 @@ static void page_serve(struct getting *g)
     uint64_t before = g->before && g->before <= l->reach ? g->before : l->reach + 1;
     size_t limit = g->newest ? g->limit - page.count : g->limit;
     struct str name = {g->room->name, g->room->name_len};
-    if (!history_page(g->routes->history, name, g->newest ? 0 : g->after, before, (unsigned)limit,
-                      before - 1, older_came, g))
+    if (!history_page(g->routes->history, name, g->newest ? HISTORY_NEWEST : g->after, before,
+                      (unsigned)limit, before - 1, older_came, g))
         older_came(g, false, 0, STR(""));
 }
 
