@@ -14,7 +14,7 @@
 #   debian:bookworm-slim, debian:trixie-slim   debootstrap's minbase
 #   redis:7-alpine                             Debian's Redis 7.0, with glibc, not musl
 #   haproxy:2.8-alpine                         Debian's HAProxy 2.6
-#   prom/prometheus:latest                     Debian's Prometheus
+#   prom/prometheus:v2.53.3                     Debian's Prometheus
 # There is no stand-in for grafana/grafana: Debian has no package of it.
 #
 # Must run as root (debootstrap needs chroot). An engine that answers is used as it is; one is
@@ -22,7 +22,7 @@
 set -euo pipefail
 
 IMAGES=(debian:bookworm-slim debian:trixie-slim redis:7-alpine haproxy:2.8-alpine
-    prom/prometheus:latest)
+    prom/prometheus:v2.53.3)
 ENGINE_SECONDS=30
 PULL_SECONDS=300
 
@@ -197,8 +197,9 @@ DOCKERFILE
 make_haproxy() {
     make_image haproxy:2.8-alpine <<'DOCKERFILE'
 FROM debian:bookworm-slim
-RUN apt-get update -qq && apt-get install -y -qq haproxy && rm -rf /var/lib/apt/lists/* \
- && mkdir -p /usr/local/etc/haproxy && ln -s /usr/sbin/haproxy /usr/local/sbin/haproxy
+RUN apt-get update -qq && apt-get install -y -qq haproxy busybox && rm -rf /var/lib/apt/lists/* \
+ && mkdir -p /usr/local/etc/haproxy && ln -s /usr/sbin/haproxy /usr/local/sbin/haproxy \
+ && ln -s /bin/busybox /usr/local/bin/wget
 STOPSIGNAL SIGUSR1
 USER haproxy
 CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
@@ -206,7 +207,7 @@ DOCKERFILE
 }
 
 make_prometheus() {
-    make_image prom/prometheus:latest <<'DOCKERFILE'
+    make_image prom/prometheus:v2.53.3 <<'DOCKERFILE'
 FROM debian:bookworm-slim
 RUN apt-get update -qq && apt-get install -y -qq prometheus && rm -rf /var/lib/apt/lists/* \
  && mkdir -p /prometheus && chown nobody /prometheus
