@@ -175,7 +175,8 @@ make_image() { # image; the Dockerfile comes on standard input
     tell_made "$image" $((SECONDS - started))
 }
 
-# User id, data folder, port and command line are those of the official image.
+# User id, data folder, port and command line are those of the official images, and so is wget where
+# a health check needs it.
 make_redis() {
     make_image redis:7-alpine <<'DOCKERFILE'
 FROM debian:bookworm-slim
@@ -209,8 +210,8 @@ DOCKERFILE
 make_prometheus() {
     make_image prom/prometheus:v2.53.3 <<'DOCKERFILE'
 FROM debian:bookworm-slim
-RUN apt-get update -qq && apt-get install -y -qq prometheus && rm -rf /var/lib/apt/lists/* \
- && mkdir -p /prometheus && chown nobody /prometheus
+RUN apt-get update -qq && apt-get install -y -qq prometheus busybox && rm -rf /var/lib/apt/lists/* \
+ && mkdir -p /prometheus && chown nobody /prometheus && ln -s /bin/busybox /usr/local/bin/wget
 USER nobody
 WORKDIR /prometheus
 EXPOSE 9090
