@@ -54,8 +54,9 @@ def live(port):
 
 
 def start_once():
-    """ms from Docker's StartedAt, and from `docker start` itself, to the first 200. On the host's
-    network, where no proxy is in between."""
+    """ms from Docker's StartedAt, and from `docker start` itself, to the first 200. The engine notes
+    the former a moment after the program began, so that one can be some ms too small, and the
+    latter holds the engine's own work. On the host's network, where no proxy is in between."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command("docker", "create", "--name", name, "--network", "host", "--read-only", "--cap-drop",
@@ -75,7 +76,7 @@ def start_once():
     os.waitpid(starting, 0)
     text = inspect(name)["State"]["StartedAt"]
     started = datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00").timestamp()
-    return (ready - started) * 1000, (ready - begun) * 1000
+    return max(ready - started, 0) * 1000, (ready - begun) * 1000
 
 
 def end():
@@ -89,7 +90,7 @@ def image_starts_and_ends():
         if len(times) < STARTS:
             end()
     checks.check(f"/livez 200, median of {STARTS} starts: "
-                 f"{statistics.median(t[0] for t in times):.0f} ms after the container's start, "
+                 f"{statistics.median(t[0] for t in times):.0f} ms after Docker's StartedAt, "
                  f"{statistics.median(t[1] for t in times):.0f} ms after `docker start`", True)
     wait_for("Docker's verdict", lambda: health()["Status"] != "starting")
     checks.equal("without Redis it lives: healthy", health()["Status"], "healthy")
