@@ -133,7 +133,7 @@ $(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
 	    --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
-	shellcheck dev tests/run tests/deploy/*.sh .ci/run
+	shellcheck dev tests/run tests/deploy/*.sh tests/deploy/run tests/deploy/lint/run .ci/run
 
 compile_commands.json: $(SOURCES) $(UNITS) Makefile
 	@{ sep='['; for file in $(SOURCES) $(UNITS); do \
