@@ -96,13 +96,15 @@ static bool append(struct room_log *l, uint64_t id, const char *header, size_t h
 bool room_log_append(struct room_log *l, uint64_t id, struct str json)
 {
     char header[WS_HEADER_MAX];
-    return append(l, id, header, ws_header_write(header, WS_TEXT, json.len), json);
+    size_t head = ws_header_write(header, WS_TEXT, json.len);
+    return append(l, id, header, head, json);
 }
 
 bool room_log_append_packed(struct room_log *l, uint64_t id, struct str payload)
 {
     char header[WS_HEADER_MAX];
-    return append(l, id, header, ws_header_write_packed(header, WS_TEXT, payload.len), payload);
+    size_t head = ws_header_write_packed(header, WS_TEXT, payload.len);
+    return append(l, id, header, head, payload);
 }
 
 void room_log_trim(struct room_log *l, uint64_t low, uint64_t keep)
