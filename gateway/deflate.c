@@ -15,7 +15,6 @@
 #define ZLIB_CONST
 #include <zlib.h>
 
-#include "common/http.h"
 #include "common/mem.h"
 
 enum {
@@ -135,6 +134,16 @@ bool deflate_accept(struct str offers, unsigned least_bits, unsigned *bits, stru
             buf_printf(answer, "; server_max_window_bits=%u", t.server_bits);
         return true;
     } while (cut_stop(&offers));
+    return false;
+}
+
+bool deflate_negotiate(const struct http_request *req, unsigned least_bits, unsigned *bits,
+                       struct buf **answer)
+{
+    for (size_t i = 0; i < req->nheaders; i++)
+        if (str_eq_nocase(req->headers[i].name, STR("Sec-WebSocket-Extensions")) &&
+            deflate_accept(req->headers[i].value, least_bits, bits, answer))
+            return true;
     return false;
 }
 

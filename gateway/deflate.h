@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "common/buf.h"
+#include "common/http.h"
 
 enum {
     DEFLATE_BITS_MIN = 9, /* zlib has no smaller window for raw deflate */
@@ -22,6 +23,10 @@ enum {
  * the response, *bits the window that deflate_pack has to use, and the result true. What is no
  * extension list at all is declined like an offer that cannot be met (RFC 7692 section 5.1). */
 bool deflate_accept(struct str offers, unsigned least_bits, unsigned *bits, struct buf **answer);
+
+/* The same for a handshake, whose offers may stand in several lines of the header. */
+bool deflate_negotiate(const struct http_request *req, unsigned least_bits, unsigned *bits,
+                       struct buf **answer);
 
 /* Appends the payload of a compressed message: RSV1 is to be set on its first frame. */
 void deflate_pack(struct str message, unsigned bits, struct buf **out);

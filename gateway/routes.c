@@ -270,17 +270,6 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
 
 /* ---- WebSocket ---- */
 
-/* Takes an offer of permessage-deflate, from whichever line of the header it stands in. */
-static bool deflate_offered(const struct http_request *req, struct buf **answer)
-{
-    unsigned bits;
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, STR("Sec-WebSocket-Extensions")) &&
-            deflate_accept(req->headers[i].value, DEFLATE_BITS_MAX, &bits, answer))
-            return true;
-    return false;
-}
-
 static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_request *req)
 {
     const struct str upgrade = STR("Upgrade: websocket\r\nConnection: Upgrade\r\n");
@@ -333,7 +322,9 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
         return;
     }
     char accept[WS_ACCEPT_BYTES];
-    bool deflate = r->settings->ws_deflate && deflate_offered(req, &extensions);
+    unsigned bits;
+    bool deflate =
+        r->settings->ws_deflate && deflate_negotiate(req, DEFLATE_BITS_MAX, &bits, &extensions);
     ws_accept(http_header(req, "Sec-WebSocket-Key"), accept);
     int fd = exchange_take(x, &in, &out);
     if (fd < 0) {

@@ -23,6 +23,8 @@
 #include "common/limits.h"
 #include "common/mem.h"
 #include "common/server.h"
+#include "common/utf8.h"
+#include "gateway/deflate.h"
 #include "gateway/websocket.h"
 
 enum {
@@ -39,11 +41,12 @@ struct peer {
     struct buf *out;        /* unsent */
     struct buf *message;    /* the pieces of a message under way */
     struct ws_reader reader;
-    bool reading; /* is readable armed? */
-    bool closing; /* our close frame is in out, or sent */
-    bool deaf;    /* the peer's close came, or it broke the protocol: what follows is dropped */
-    bool shut;    /* our side is */
-    bool over;    /* to be freed */
+    unsigned bits; /* window of compressed messages, 0: none were negotiated */
+    bool reading;  /* is readable armed? */
+    bool closing;  /* our close frame is in out, or sent */
+    bool deaf;     /* the peer's close came, or it broke the protocol: what follows is dropped */
+    bool shut;     /* our side is */
+    bool over;     /* to be freed */
 };
 
 static struct event_base *base;
@@ -64,6 +67,48 @@ static void peer_send(struct peer *p, enum ws_opcode opcode, struct str payload)
         return;
     buf_add(&p->out, header, ws_header_write(header, opcode, payload.len));
     buf_add_str(&p->out, payload);
+}
+
+static void peer_close(struct peer *p, unsigned code, const char *why);
+
+/* An echo is compressed if the client takes it so. */
+static void peer_echo(struct peer *p, enum ws_opcode opcode, struct str message)
+{
+    char header[WS_HEADER_MAX];
+    struct buf *packed = NULL;
+    if (!p->bits || p->closing) {
+        peer_send(p, opcode, message);
+        return;
+    }
+    deflate_pack(message, p->bits, &packed);
+    buf_add(&p->out, header, ws_header_write_packed(header, opcode, buf_len(packed)));
+    buf_add_str(&p->out, buf_str(packed));
+    buf_free(&packed);
+}
+
+static void peer_fail(struct peer *p, unsigned code, const char *why)
+{
+    peer_close(p, code, why);
+    p->deaf = true;
+}
+
+static void peer_message(struct peer *p, enum ws_opcode opcode, struct str message, bool packed)
+{
+    struct buf *plain = NULL;
+    enum deflate_result result = DEFLATE_OK;
+    if (packed) {
+        result = deflate_unpack(message, message_max, &plain);
+        message = buf_str(plain);
+    }
+    if (result == DEFLATE_TOO_BIG)
+        peer_fail(p, WS_CLOSE_TOO_BIG, "message is too big");
+    else if (result == DEFLATE_BROKEN)
+        peer_fail(p, WS_CLOSE_BAD_DATA, "compressed data is broken");
+    else if (packed && opcode == WS_TEXT && !utf8_valid(message))
+        peer_fail(p, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+    else
+        peer_echo(p, opcode, message);
+    buf_free(&plain);
 }
 
 static void peer_close(struct peer *p, unsigned code, const char *why)
@@ -162,15 +207,14 @@ static void peer_hear(struct peer *p, const struct ws_result *r)
     case WS_MESSAGE:
         if (p->message)
             buf_add_str(&p->message, r->piece);
-        peer_send(p, r->opcode, p->message ? buf_str(p->message) : r->piece);
+        peer_message(p, r->opcode, p->message ? buf_str(p->message) : r->piece, r->packed);
         buf_free(&p->message);
         break;
     case WS_CONTROL:
         peer_control(p, r);
         break;
     case WS_FAIL:
-        peer_close(p, r->code, r->why);
-        p->deaf = true;
+        peer_fail(p, r->code, r->why);
         break;
     }
 }
@@ -209,20 +253,30 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the handshake ---- */
 
-static void upgrade(struct exchange *x, struct str key)
+static void upgrade(struct exchange *x, const struct http_request *req)
 {
-    struct buf *in = NULL, *out = NULL;
+    struct buf *in = NULL, *out = NULL, *extensions = NULL;
+    unsigned bits = 0;
     char accept[WS_ACCEPT_BYTES];
-    ws_accept(key, accept);
+    ws_accept(http_header(req, "Sec-WebSocket-Key"), accept);
+    bool deflate = deflate_negotiate(req, DEFLATE_BITS_MIN, &bits, &extensions);
     int fd = exchange_take(x, &in, &out);
-    if (fd < 0)
+    if (fd < 0) {
+        buf_free(&extensions);
         return;
+    }
     struct peer *p = mem_zalloc(sizeof *p);
     p->out = out;
+    p->reader.deflate = deflate;
+    p->bits = deflate ? bits : 0;
     buf_add_str(&p->out, STR("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                              "Connection: Upgrade\r\nSec-WebSocket-Accept: "));
     buf_add(&p->out, accept, sizeof accept);
+    if (deflate)
+        buf_add_str(&p->out, STR("\r\nSec-WebSocket-Extensions: "));
+    buf_add_str(&p->out, buf_str(extensions));
     buf_add_str(&p->out, STR("\r\n\r\n"));
+    buf_free(&extensions);
     event_assign(&p->readable, base, fd, EV_READ | EV_PERSIST, readable_cb, p);
     if (in)
         peer_take(p, in->bytes + in->off, in->len);
@@ -239,7 +293,7 @@ static void request(void *ctx, struct exchange *x, const struct http_request *re
     else if (fault)
         exchange_fail(x, 400, fault);
     else
-        upgrade(x, http_header(req, "Sec-WebSocket-Key"));
+        upgrade(x, req);
 }
 
 /* ---- the process ---- */
@@ -283,6 +337,7 @@ int main(int argc, char **argv)
     while (!stopping)
         event_base_loop(base, server_turn(server) ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
     server_free(server);
+    deflate_done();
     event_free(term);
     event_base_free(base);
     return EXIT_SUCCESS;
