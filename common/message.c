@@ -172,18 +172,31 @@ static void read_required(struct json_object *body, const char *name, const char
         report(errors, "missing", loc_json, "Field required", body, NULL);
 }
 
+/* What a browser sends, which cannot send WebSocket's own pings. */
+static bool is_ping(struct json_object *body)
+{
+    struct json_object *value;
+    return json_object_object_get_ex(body, "type", &value) &&
+           json_object_is_type(value, json_type_string) && str_eq(string_of(value), STR("ping")) &&
+           !json_object_object_get_ex(body, "username", NULL) &&
+           !json_object_object_get_ex(body, "content", NULL);
+}
+
 static enum draft_result read_fields(struct draft *d, struct json_object *body,
                                      size_t content_chars_max, bool with_nonce, struct buf **errors)
 {
     struct json_object *nonce;
-    read_required(body, "username", "[\"body\",\"username\"]", USERNAME_CHARS_MAX, &d->username,
-                  errors);
-    read_required(body, "content", "[\"body\",\"content\"]", content_chars_max, &d->content,
-                  errors);
+    bool ping = with_nonce && is_ping(body);
+    if (!ping) {
+        read_required(body, "username", "[\"body\",\"username\"]", USERNAME_CHARS_MAX, &d->username,
+                      errors);
+        read_required(body, "content", "[\"body\",\"content\"]", content_chars_max, &d->content,
+                      errors);
+    }
     d->has_nonce = with_nonce && json_object_object_get_ex(body, "nonce", &nonce);
     if (d->has_nonce)
         read_string(nonce, "[\"body\",\"nonce\"]", NONCE_CHARS_MAX, &d->nonce, errors);
-    return *errors ? DRAFT_INVALID : DRAFT_OK;
+    return *errors ? DRAFT_INVALID : ping ? DRAFT_PING : DRAFT_OK;
 }
 
 /* What was parsed belongs to the draft from here on, whatever the result is. */
@@ -222,7 +235,7 @@ enum draft_result draft_parse(struct draft *d, struct str text, size_t content_c
     *d = (struct draft){0};
     struct buf *errors = NULL;
     enum draft_result result = read_draft(d, text, content_chars_max, with_nonce, &errors);
-    if (result != DRAFT_OK) {
+    if (result != DRAFT_OK && result != DRAFT_PING) {
         buf_add_char(detail, '[');
         buf_add_str(detail, buf_str(errors));
         buf_add_char(detail, ']');

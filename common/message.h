@@ -27,6 +27,7 @@ struct draft {
 
 enum draft_result {
     DRAFT_OK,
+    DRAFT_PING,       /* a frame that asks for a pong; nothing but the nonce is there, if any */
     DRAFT_EMPTY,      /* no body at all */
     DRAFT_NOT_JSON,   /* refused by json_check */
     DRAFT_NOT_OBJECT, /* JSON, but no object; null is reported as if there were no body */
@@ -34,11 +35,13 @@ enum draft_result {
 };
 
 /*
- * Reads a body or a frame. On DRAFT_OK the caller calls draft_done later; otherwise a JSON array
- * of all that is wrong, in the order username, content, nonce and in pydantic's form, is appended
- * to *detail: [{"type":"missing","loc":["body","content"],"msg":"Field required","input":{…}}].
+ * Reads a body or a frame. On DRAFT_OK and DRAFT_PING the caller calls draft_done later; otherwise
+ * a JSON array of all that is wrong, in the order username, content, nonce and in pydantic's form,
+ * is appended to *detail:
+ * [{"type":"missing","loc":["body","content"],"msg":"Field required","input":{…}}].
  * with_nonce says that a nonce (a string of 1 to NONCE_CHARS_MAX characters) may be there; else a
- * field of that name is ignored like every other. Lengths count code points.
+ * field of that name is ignored like every other. Lengths count code points. With it, an object
+ * with "type":"ping" that has neither username nor content is a ping.
  *
  * NUL is refused in all three: what the database would do with it is nothing to rely on. Pydantic
  * has no better words for that than a "string_pattern_mismatch", and it is checked after the

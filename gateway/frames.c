@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a WebSocket client sends: a message on its way, an ack when it had a nonce and is in the
- * log, and an error object otherwise. The connection stays whatever the text was.
+ * log, and an error object otherwise; or a ping. The connection stays whatever the text was. And
+ * the greeting of who asked for one.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/json.h"
@@ -73,12 +75,43 @@ static void frame_done(void *arg, enum send_result result, uint64_t id, struct s
     free(f);
 }
 
+static void frame_pong(struct client *c, const struct draft *ping)
+{
+    struct buf *pong = NULL;
+    buf_add_str(&pong, STR("{\"type\":\"pong\""));
+    if (ping->has_nonce) {
+        buf_add_str(&pong, STR(",\"nonce\":"));
+        json_add_string(&pong, ping->nonce);
+    }
+    buf_add_char(&pong, '}');
+    client_send(c, WS_TEXT, buf_str(pong));
+    buf_free(&pong);
+}
+
+void frames_hello(const struct routes *r, struct buf **out)
+{
+    struct buf *hello = NULL;
+    char header[WS_HEADER_MAX];
+    buf_add_str(&hello, STR("{\"type\":\"hello\",\"replica\":"));
+    json_add_string(&hello, str_of(r->settings->replica));
+    buf_printf(&hello, ",\"position\":%" PRIu64 ",\"content_max\":%lu}", link_position(r->link),
+               r->settings->content_max);
+    buf_add(out, header, ws_header_write(header, WS_TEXT, buf_len(hello)));
+    buf_add_str(out, buf_str(hello));
+    buf_free(&hello);
+}
+
 void routes_frame(void *ctx, struct client *c, struct str text)
 {
     struct routes *r = ctx;
     struct draft d;
     struct buf *detail = NULL;
     enum draft_result result = draft_parse(&d, text, r->settings->content_max, true, &detail);
+    if (result == DRAFT_PING) {
+        frame_pong(c, &d);
+        draft_done(&d);
+        return;
+    }
     if (result != DRAFT_OK) {
         frame_error(c, result == DRAFT_INVALID ? "invalid_message" : "invalid_json",
                     buf_str(detail));

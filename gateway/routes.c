@@ -130,13 +130,14 @@ static void add_headers(void *ctx, const struct http_request *req, struct buf **
     const struct routes *r = ctx;
     struct str origin = http_header(req, "Origin"), id = http_header(req, "X-Request-ID");
     bool all = strcmp(r->settings->allowed_origins, "*") == 0;
+    buf_printf(out, "Chat-Replica: %s\r\n", r->settings->replica);
     if (!all)
         buf_add_str(out, STR("Vary: Origin\r\n"));
     if (origin.p && origin_allowed(r->settings, origin)) {
         buf_add_str(out, STR("Access-Control-Allow-Origin: "));
         buf_add_str(out, all ? STR("*") : origin);
         buf_add_str(out, STR("\r\nAccess-Control-Expose-Headers: Location, Link, ETag, "
-                             "Retry-After, X-Request-ID\r\n"));
+                             "Retry-After, X-Request-ID, Chat-Complete, Chat-Replica\r\n"));
     }
     if (id.p && id.len && id.len <= IDEMPOTENCY_KEY_BYTES_MAX) {
         buf_add_str(out, STR("X-Request-ID: "));
@@ -298,7 +299,7 @@ static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_re
 static void ws(struct routes *r, struct exchange *x, const struct http_request *req,
                struct str name)
 {
-    uint64_t after = 0, newest = JOIN_HISTORY_DEFAULT;
+    uint64_t after = 0, newest = JOIN_HISTORY_DEFAULT, hello = 0;
     struct buf *errors = NULL, *in = NULL, *out = NULL, *extensions = NULL;
     if (ws_refuse(r, x, req))
         return;
@@ -306,6 +307,7 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
                                     (int64_t)1 << 53, &after, &errors);
     query_number_read(req->query, "history", "[\"query\",\"history\"]", 0, PAGE_LIMIT_MAX, &newest,
                       &errors);
+    query_number_read(req->query, "hello", "[\"query\",\"hello\"]", 0, 1, &hello, &errors);
     if (errors) {
         struct buf *list = NULL;
         buf_add_char(&list, '[');
@@ -337,8 +339,10 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
     if (deflate)
         buf_add_str(&out, STR("\r\nSec-WebSocket-Extensions: "));
     buf_add_str(&out, buf_str(extensions));
-    buf_add_str(&out, STR("\r\n\r\n"));
+    buf_printf(&out, "\r\nChat-Replica: %s\r\n\r\n", r->settings->replica);
     buf_free(&extensions);
+    if (hello)
+        frames_hello(r, &out);
     client_new(r->clients, fd, room, resume, after, (uint32_t)newest, deflate, in, out, now_ms());
 }
 

@@ -24,6 +24,9 @@ struct routes {
 extern const struct server_ops routes_ops;
 void routes_frame(void *ctx, struct client *c, struct str text);
 
+/* Appends the frame that greets who asked for it: which replica this is, and where it stands. */
+void frames_hello(const struct routes *r, struct buf **out);
+
 /* Is the gateway ready to serve? If not, *why says so. */
 bool routes_ready(struct routes *r, const char **why);
 

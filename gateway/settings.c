@@ -2,11 +2,14 @@
 /* The gateway's table of settings, and the checks that need more than a range. */
 #include "gateway/settings.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/config_checks.h"
 #include "common/limits.h"
+#include "common/message.h"
 #include "common/redis.h"
 
 enum {
@@ -20,6 +23,12 @@ static const char *persister_check(const char *url)
     return *host && *host != '/' && !strstr(host, "://") ? NULL : "http://host:port or host:port";
 }
 
+static const char *replica_check(const char *name)
+{
+    return !*name || room_name_valid(str_of(name)) ? NULL
+                                                   : "a name of up to 64 letters, digits and - _ .";
+}
+
 static const char *const ways[] = {"auto", "io_uring", "sendmsg", NULL}; /* as enum batch_way */
 static const char *const switches[] = {"off", "on", NULL};
 static const char *const acks[] = {"log", "stored", NULL};
@@ -29,6 +38,8 @@ static const char *const acks[] = {"log", "stored", NULL};
 static const struct config_item items[] = {
     {"HOST", CONFIG_STRING, AT(host), .value = "0.0.0.0", .min = 1, .max = 45,
      .help = "numeric address to listen on", .check = config_check_host},
+    {"REPLICA", CONFIG_STRING, AT(replica), .help = "name of this gateway; none: the host's",
+     .check = replica_check},
     {"PORT", CONFIG_NUMBER, AT(port), .value = PORT_DEFAULT, .max = 65535,
      .help = "port of HTTP and WebSocket; 0: any free one"},
     {"REDIS_URL", CONFIG_STRING, AT(redis_url), .value = "redis://127.0.0.1:6379", .min = 1,
@@ -75,12 +86,26 @@ static const struct config_item items[] = {
 
 static const size_t count = sizeof items / sizeof *items;
 
+/* The machine's or the container's, with '-' for what no replica's name may have. */
+static const char *host_name(void)
+{
+    static char name[ROOM_BYTES_MAX + 1];
+    if (gethostname(name, sizeof name - 1) || !*name)
+        return "gateway";
+    for (char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("-_.", *p))
+            *p = '-';
+    return name;
+}
+
 enum config_result settings_load(struct settings *s, int argc, char **argv)
 {
     char error[ERROR_BYTES];
     enum config_result result =
         config_load(items, count, s, "chat-gateway",
                     "Speaks HTTP and WebSocket, and follows the chat's log.", argc, argv);
+    if (result == CONFIG_OK && !*s->replica)
+        s->replica = host_name();
     if (result != CONFIG_OK || redis_tls_check(&s->redis_tls, s->redis_url, error, sizeof error))
         return result;
     fprintf(stderr, "chat-gateway: %s\n", error);

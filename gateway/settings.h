@@ -11,6 +11,7 @@
 struct settings {
     struct redis_tls_files redis_tls;
     const char *host, *redis_url, *redis_prefix, *persister_url, *allowed_origins;
+    const char *replica; /* the name of this gateway, for people and logs; never empty */
     unsigned long port;
     unsigned long conns_max;           /* HTTP connections */
     unsigned long clients_max;         /* WebSocket clients */

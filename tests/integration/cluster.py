@@ -282,7 +282,7 @@ class Gateway(Served):
     program = "chat-gateway"
 
     def __init__(self, name, folder, settings):
-        super().__init__(name, folder, {"DRAIN_SECONDS": 1, **settings})
+        super().__init__(name, folder, {"DRAIN_SECONDS": 1, "REPLICA": name, **settings})
 
 
 class Cluster:

@@ -62,6 +62,36 @@ static void good_drafts(void **state)
     draft_done(&d);
 }
 
+static void pings(void **state)
+{
+    (void)state;
+    struct draft d;
+    struct buf *detail = NULL;
+    const struct str ping = STR("{\"type\":\"ping\",\"nonce\":\"n1\",\"x\":1}");
+    assert_int_equal(draft_parse(&d, ping, CONTENT_CHARS_MAX, true, &detail), DRAFT_PING);
+    assert_true(d.has_nonce && str_eq(d.nonce, STR("n1")));
+    draft_done(&d);
+    assert_int_equal(draft_parse(&d, STR("{\"type\":\"ping\"}"), 1, true, &detail), DRAFT_PING);
+    assert_false(d.has_nonce);
+    draft_done(&d);
+    assert_null(detail);
+    invalid("{\"type\":\"ping\",\"nonce\":5}",
+            "[{\"type\":\"string_type\",\"loc\":[\"body\",\"nonce\"],"
+            "\"msg\":\"Input should be a valid string\",\"input\":5}]");
+
+    /* A message is a message, whatever else is in it; and a body is never a ping. */
+    accepted("{\"type\":\"ping\",\"username\":\"a\",\"content\":\"b\"}", true, &d);
+    draft_done(&d);
+    assert_int_equal(draft_parse(&d, ping, CONTENT_CHARS_MAX, false, &detail), DRAFT_INVALID);
+    buf_free(&detail);
+    const char *none[] = {"{\"type\":\"pong\"}", "{\"type\":5}",
+                          "{\"type\":\"ping\",\"content\":\"b\"}"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_int_equal(draft_parse(&d, str_of(none[i]), 9, true, &detail), DRAFT_INVALID);
+        buf_free(&detail);
+    }
+}
+
 static void no_object(void **state)
 {
     (void)state;
@@ -380,13 +410,21 @@ static void no_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_drafts),    cmocka_unit_test(no_object),
-        cmocka_unit_test(no_json),        cmocka_unit_test(missing_and_mistyped),
-        cmocka_unit_test(nul_in_a_text),  cmocka_unit_test(lengths),
-        cmocka_unit_test(long_inputs),    cmocka_unit_test(entries),
-        cmocka_unit_test(room_names),     cmocka_unit_test(writing),
-        cmocka_unit_test(peeking),        cmocka_unit_test(peeking_at_long_rooms),
-        cmocka_unit_test(there_and_back), cmocka_unit_test(no_messages),
+        cmocka_unit_test(good_drafts),
+        cmocka_unit_test(pings),
+        cmocka_unit_test(no_object),
+        cmocka_unit_test(no_json),
+        cmocka_unit_test(missing_and_mistyped),
+        cmocka_unit_test(nul_in_a_text),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(long_inputs),
+        cmocka_unit_test(entries),
+        cmocka_unit_test(room_names),
+        cmocka_unit_test(writing),
+        cmocka_unit_test(peeking),
+        cmocka_unit_test(peeking_at_long_rooms),
+        cmocka_unit_test(there_and_back),
+        cmocka_unit_test(no_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
