@@ -47,7 +47,8 @@ UNIT_BINS := $(UNITS:%.c=$(BUILD)/%)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
 COMMON_OBJECTS    := $(call objects,common) $(SCRIPTS:common/%=$(BUILD)/gen/%.o)
-GATEWAY_OBJECTS   := $(call objects,gateway) $(WEB:gateway/web/%=$(BUILD)/gen/web/%.o)
+GATEWAY_OBJECTS   := $(call objects,gateway) $(WEB:gateway/web/%=$(BUILD)/gen/web/%.o) \
+    $(WEB:gateway/web/%=$(BUILD)/gen/web/%.gz.o)
 PERSISTER_OBJECTS := $(call objects,persister)
 
 MAKEFLAGS += --no-builtin-rules
@@ -89,8 +90,16 @@ endef
 
 $(BUILD)/gen/%.lua.c: common/%.lua
 	$(call embed,script_$*)
+
+# Each file of gateway/web/ as it is, web_<name>, and packed, web_<name>_gz.
+symbol = web_$(subst -,_,$(subst .,_,$*))
 $(BUILD)/gen/web/%.c: gateway/web/%
-	$(call embed,web_$(subst -,_,$(subst .,_,$*)))
+	$(call embed,$(symbol))
+$(BUILD)/gen/web/%.gz.c: $(BUILD)/gen/web/%.gz
+	$(call embed,$(symbol)_gz)
+$(BUILD)/gen/web/%.gz: gateway/web/%
+	@mkdir -p $(@D)
+	$(Q)gzip -9nc $< >$@
 
 $(BUILD)/common.a: $(COMMON_OBJECTS)
 $(BUILD)/gateway.a: $(GATEWAY_OBJECTS)

@@ -18,6 +18,7 @@
 #include "common/loop.h"
 #include "common/server.h"
 #include "common/version.h"
+#include "gateway/assets.h"
 #include "gateway/deflate.h"
 #include "gateway/routes.h"
 
@@ -212,6 +213,7 @@ int main(int argc, char **argv)
     log_init("gateway", (enum log_level)g.settings.log_level, g.settings.log_format == 1);
     settings_log(&g.settings);
     process_prepare(KEEP_BYTES);
+    assets_init();
     bool started = start(&g);
     if (started)
         run(&g);

@@ -5,6 +5,7 @@
  *
  *   POST /messages, /rooms/{room}/messages    GET likewise, GET /messages/{id}
  *   GET /ws, /rooms/{room}/ws                 GET /livez, /readyz, /healthz
+ *   GET / and its files: assets.c
  */
 #include "gateway/routes.h"
 
@@ -19,6 +20,7 @@
 #include "common/query.h"
 #include "common/version.h"
 #include "gateway/answer.h"
+#include "gateway/assets.h"
 #include "gateway/deflate.h"
 #include "gateway/pages.h"
 
@@ -32,6 +34,7 @@ enum route {
     ROUTE_HEALTHZ,
     ROUTE_SLASH,  /* /messages/: redirected */
     ROUTE_SERVER, /* OPTIONS *: the server as a whole */
+    ROUTE_ASSET,
 };
 
 #define READ "GET, HEAD, OPTIONS"
@@ -47,6 +50,7 @@ static const char *const allow[] = {
     [ROUTE_HEALTHZ] = READ,
     [ROUTE_SLASH] = READ_AND_WRITE,
     [ROUTE_SERVER] = READ_AND_WRITE,
+    [ROUTE_ASSET] = READ,
 };
 
 /* ---- which route ---- */
@@ -104,7 +108,7 @@ static enum route route_of(struct str path, struct str *room, struct str *rest)
         *rest = p;
         return ROUTE_MESSAGE;
     }
-    return ROUTE_NONE;
+    return asset_find(path) ? ROUTE_ASSET : ROUTE_NONE;
 }
 
 /* ---- origins ---- */
@@ -466,6 +470,8 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
         post(r, x, req, body, room);
     } else if (route == ROUTE_MESSAGES) {
         pages_get(r, x, req, room);
+    } else if (route == ROUTE_ASSET) {
+        asset_answer(asset_find(req->path), x, req);
     } else {
         probe(r, x, req, route);
     }

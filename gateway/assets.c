@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pages that a gateway serves, and what they are made of. Everything is in the program: no file
+ * is opened, so no path of a request ever meets the file system.
+ *
+ * To add a file: put it into gateway/web/ and a line into ASSETS. The symbol is the file's name
+ * with _ for . and -; the Makefile embeds each file twice, as it is and packed.
+ *
+ * Both forms have a strong entity tag, of their own bytes (RFC 9110 section 8.8.3), and are always
+ * asked for anew (no-cache): while replicas of two versions serve one site, a page and its modules
+ * come together from whoever answers, and an unchanged one costs a 304.
+ */
+#include "gateway/assets.h"
+
+#include "common/buf.h"
+#include "common/sha1.h"
+
+#define HTML "text/html; charset=utf-8"
+#define SCRIPT "text/javascript; charset=utf-8"
+#define STYLE "text/css; charset=utf-8"
+
+/* Nothing but our own files; no inline script or style, no eval, no form, no frame. WebSockets of
+ * the same origin are 'self' (CSP level 3). */
+#define OWN_FILES_ONLY                                                                             \
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "                \
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "          \
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+
+/* path, symbol, Content-Type, Content-Security-Policy */
+#define ASSETS(X)                                                                                  \
+    X("/", index_html, HTML, OWN_FILES_ONLY)                                                       \
+    X("/favicon.svg", favicon_svg, "image/svg+xml", OWN_FILES_ONLY)                                \
+    X("/assets/app.css", app_css, STYLE, OWN_FILES_ONLY)                                           \
+    X("/assets/app.js", app_js, SCRIPT, OWN_FILES_ONLY)                                            \
+    X("/assets/i18n.js", i18n_js, SCRIPT, OWN_FILES_ONLY)                                          \
+    X("/assets/rooms.js", rooms_js, SCRIPT, OWN_FILES_ONLY)                                        \
+    X("/assets/session.js", session_js, SCRIPT, OWN_FILES_ONLY)                                    \
+    X("/assets/text.js", text_js, SCRIPT, OWN_FILES_ONLY)                                          \
+    X("/assets/timeline.js", timeline_js, SCRIPT, OWN_FILES_ONLY)                                  \
+    X("/assets/view.js", view_js, SCRIPT, OWN_FILES_ONLY)
+
+enum {
+    FORM_PLAIN,
+    FORM_GZIP,
+    FORMS,
+
+    ETAG_HEX = 20, /* digits of the SHA-1 that are used */
+};
+
+/* One form of an asset. The length is another object's, so it is not known before linking. */
+struct form {
+    const char *bytes;
+    const size_t *len;
+};
+
+struct asset {
+    const char *path, *type, *policy;
+    struct form forms[FORMS];
+};
+
+#define DECLARE(path, symbol, type, policy)                                                        \
+    extern const char web_##symbol[], web_##symbol##_gz[];                                         \
+    extern const size_t web_##symbol##_len, web_##symbol##_gz_len;
+ASSETS(DECLARE)
+
+#define ENTRY(path, symbol, type, policy)                                                          \
+    {path,                                                                                         \
+     type,                                                                                         \
+     policy,                                                                                       \
+     {{web_##symbol, &web_##symbol##_len}, {web_##symbol##_gz, &web_##symbol##_gz_len}}},
+static const struct asset assets[] = {ASSETS(ENTRY)};
+
+enum {
+    ASSETS_COUNT = sizeof assets / sizeof *assets
+};
+
+/* With their quotes, terminated; by asset and form. */
+static char etags[ASSETS_COUNT][FORMS][ETAG_HEX + 3];
+
+static void etag_write(struct str bytes, char out[ETAG_HEX + 3])
+{
+    struct sha1 sha;
+    unsigned char digest[SHA1_BYTES];
+    char hex[SHA1_HEX + 1];
+    sha1_init(&sha);
+    sha1_add(&sha, bytes);
+    sha1_done(&sha, digest);
+    sha1_hex(digest, hex);
+    out[0] = '"';
+    memcpy(out + 1, hex, ETAG_HEX);
+    out[ETAG_HEX + 1] = '"';
+    out[ETAG_HEX + 2] = 0;
+}
+
+static struct str form_bytes(const struct asset *a, int form)
+{
+    return (struct str){a->forms[form].bytes, *a->forms[form].len};
+}
+
+void assets_init(void)
+{
+    for (size_t i = 0; i < ASSETS_COUNT; i++)
+        for (int form = 0; form < FORMS; form++)
+            etag_write(form_bytes(&assets[i], form), etags[i][form]);
+}
+
+const struct asset *asset_find(struct str path)
+{
+    for (size_t i = 0; i < ASSETS_COUNT; i++)
+        if (str_eq(path, str_of(assets[i].path)))
+            return &assets[i];
+    return NULL;
+}
+
+/* ---- lists in headers ---- */
+
+static struct str trim(struct str s)
+{
+    while (s.len && (*s.p == ' ' || *s.p == '\t'))
+        s.p++, s.len--;
+    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+/* Takes what stands before the first separator off the front. */
+static struct str cut(struct str *list, char separator)
+{
+    const char *end = list->len ? memchr(list->p, separator, list->len) : NULL;
+    struct str head = {list->p, end ? (size_t)(end - list->p) : list->len};
+    size_t used = head.len + (end ? 1 : 0);
+    *list = (struct str){list->p + used, list->len - used};
+    return trim(head);
+}
+
+/* A weight of zero, in any of its spellings: q=0, q=0.000. */
+static bool weight_is_zero(struct str parameters)
+{
+    while (parameters.len) {
+        struct str p = cut(&parameters, ';');
+        if (p.len < 3 || (p.p[0] | 0x20) != 'q' || p.p[1] != '=')
+            continue;
+        for (size_t i = 2; i < p.len; i++)
+            if (p.p[i] != '0' && p.p[i] != '.')
+                return false;
+        return true;
+    }
+    return false;
+}
+
+/* RFC 9110 section 12.5.3; "*" alone does not ask for gzip. */
+static bool accepts_gzip(const struct http_request *req)
+{
+    for (size_t i = 0; i < req->nheaders; i++) {
+        struct str list = req->headers[i].value;
+        if (!str_eq_nocase(req->headers[i].name, STR("Accept-Encoding")))
+            continue;
+        while (list.len) {
+            struct str element = cut(&list, ',');
+            if (str_eq_nocase(cut(&element, ';'), STR("gzip")))
+                return !weight_is_zero(element);
+        }
+    }
+    return false;
+}
+
+/* RFC 9110 section 13.1.2: the comparison is weak, a list or "*" may be given. */
+static bool etag_named(const struct http_request *req, struct str etag)
+{
+    for (size_t i = 0; i < req->nheaders; i++) {
+        struct str list = req->headers[i].value;
+        if (!str_eq_nocase(req->headers[i].name, STR("If-None-Match")))
+            continue;
+        while (list.len) {
+            struct str one = cut(&list, ',');
+            if (one.len > 2 && one.p[0] == 'W' && one.p[1] == '/')
+                one.p += 2, one.len -= 2;
+            if (str_eq(one, etag) || str_eq(one, STR("*")))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- answering ---- */
+
+void asset_answer(const struct asset *a, struct exchange *x, const struct http_request *req)
+{
+    bool smaller = *a->forms[FORM_GZIP].len < *a->forms[FORM_PLAIN].len;
+    int form = smaller && accepts_gzip(req) ? FORM_GZIP : FORM_PLAIN;
+    const char *etag = etags[a - assets][form];
+    struct buf *headers = NULL;
+    buf_printf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n", etag);
+    if (etag_named(req, str_of(etag))) {
+        exchange_respond(x, &(struct response){.status = 304, .headers = buf_str(headers)});
+        buf_free(&headers);
+        return;
+    }
+    if (form == FORM_GZIP)
+        buf_add_str(&headers, STR("Content-Encoding: gzip\r\n"));
+    buf_printf(&headers, "Content-Security-Policy: %s\r\n", a->policy);
+    buf_add_str(&headers, STR("X-Content-Type-Options: nosniff\r\n"
+                              "Referrer-Policy: no-referrer\r\n"
+                              "Cross-Origin-Opener-Policy: same-origin\r\n"
+                              "Cross-Origin-Resource-Policy: same-origin\r\n"));
+    exchange_respond(x, &(struct response){.status = 200,
+                                           .content_type = a->type,
+                                           .headers = buf_str(headers),
+                                           .body = form_bytes(a, form)});
+    buf_free(&headers);
+}
