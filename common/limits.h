@@ -86,7 +86,6 @@ enum {
     IDEMPOTENCY_TTL_S = 86400, /* the default of IDEMPOTENCY_SECONDS */
 
     /* Waits */
-    POST_MS = 5000,       /* of a message in the outbox: 503 or 504 */
     POST_MAYBE_MS = 2000, /* longer, of a batch that may have run: then given up */
     MIN_ID_MS = 2000,     /* of min_id: then 503 */
     HISTORY_MS = 5000,    /* of a request to the persister */

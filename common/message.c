@@ -182,10 +182,22 @@ static bool is_ping(struct json_object *body)
            !json_object_object_get_ex(body, "content", NULL);
 }
 
+/* "log", which asks for nothing more, or "stored". */
+static void read_wait(struct draft *d, struct json_object *value, struct buf **errors)
+{
+    struct str s = {"", 0};
+    if (json_object_is_type(value, json_type_string))
+        s = string_of(value);
+    d->wait_stored = str_eq(s, STR("stored"));
+    if (!d->wait_stored && !str_eq(s, STR("log")))
+        report(errors, "literal_error", "[\"body\",\"wait\"]", "Input should be 'log' or 'stored'",
+               value, "{\"expected\":\"'log' or 'stored'\"}");
+}
+
 static enum draft_result read_fields(struct draft *d, struct json_object *body,
                                      size_t content_chars_max, bool with_nonce, struct buf **errors)
 {
-    struct json_object *nonce;
+    struct json_object *nonce, *wait;
     bool ping = with_nonce && is_ping(body);
     if (!ping) {
         read_required(body, "username", "[\"body\",\"username\"]", USERNAME_CHARS_MAX, &d->username,
@@ -196,6 +208,8 @@ static enum draft_result read_fields(struct draft *d, struct json_object *body,
     d->has_nonce = with_nonce && json_object_object_get_ex(body, "nonce", &nonce);
     if (d->has_nonce)
         read_string(nonce, "[\"body\",\"nonce\"]", NONCE_CHARS_MAX, &d->nonce, errors);
+    if (with_nonce && json_object_object_get_ex(body, "wait", &wait))
+        read_wait(d, wait, errors);
     return *errors ? DRAFT_INVALID : ping ? DRAFT_PING : DRAFT_OK;
 }
 

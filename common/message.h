@@ -22,7 +22,8 @@ struct draft {
     struct str content;  /* 1 to content_chars_max characters */
     struct str nonce;    /* empty when there is none; never of an HTTP body */
     bool has_nonce;
-    void *parsed; /* owns the strings; draft_done frees it */
+    bool wait_stored; /* "wait":"stored"; never of an HTTP body */
+    void *parsed;     /* owns the strings; draft_done frees it */
 };
 
 enum draft_result {
@@ -36,14 +37,15 @@ enum draft_result {
 
 /*
  * Reads a body or a frame. On DRAFT_OK and DRAFT_PING the caller calls draft_done later; otherwise
- * a JSON array of all that is wrong, in the order username, content, nonce and in pydantic's form,
- * is appended to *detail:
+ * a JSON array of all that is wrong, in the order username, content, nonce, wait and in pydantic's
+ * form, is appended to *detail:
  * [{"type":"missing","loc":["body","content"],"msg":"Field required","input":{…}}].
- * with_nonce says that a nonce (a string of 1 to NONCE_CHARS_MAX characters) may be there; else a
- * field of that name is ignored like every other. Lengths count code points. With it, an object
- * with "type":"ping" that has neither username nor content is a ping.
+ * with_nonce says that a nonce (a string of 1 to NONCE_CHARS_MAX characters) and a wait ("log" or
+ * "stored") may be there; else fields of these names are ignored like every other. Lengths count
+ * code points. With it, an object with "type":"ping" that has neither username nor content is a
+ * ping.
  *
- * NUL is refused in all three: what the database would do with it is nothing to rely on. Pydantic
+ * NUL is refused in all strings: what the database would do with it is nothing to rely on. Pydantic
  * has no better words for that than a "string_pattern_mismatch", and it is checked after the
  * length.
  *

@@ -131,7 +131,7 @@ void routes_frame(void *ctx, struct client *c, struct str text)
                               .username = d.username,
                               .content = d.content,
                               .key = d.nonce,
-                              .stored = r->settings->ack == ACK_STORED};
+                              .stored = d.wait_stored || r->settings->ack == ACK_STORED};
     client_hold(c);
     if (!link_send(r->link, &send, frame_done, f))
         frame_done(f, SEND_REFUSED, 0, STR(""));

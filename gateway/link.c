@@ -33,6 +33,7 @@ enum {
 struct link {
     struct log_link log;
     char idempotency_ttl[21];
+    uint64_t post_deadline_ms;
     struct outbox outbox;
     struct waits waits;
     struct rooms *rooms;
@@ -154,7 +155,7 @@ bool link_send(struct link *l, const struct send *send, send_cb cb, void *arg)
     s->post.head = (struct str){all.p, head};
     s->post.tail = (struct str){all.p + head, tail};
     s->post.key = (struct str){all.p + head + tail, all.len - head - tail};
-    s->post.deadline_ms = now_ms() + POST_MS;
+    s->post.deadline_ms = now_ms() + l->post_deadline_ms;
     s->stored = send->stored;
     s->cb = cb;
     s->arg = arg;
@@ -312,6 +313,7 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
                                         .redis_tls = config->redis_tls,
                                         .prefix = config->redis_prefix};
     snprintf(l->idempotency_ttl, sizeof l->idempotency_ttl, "%lu", config->idempotency_seconds);
+    l->post_deadline_ms = config->post_deadline_ms;
     l->rooms = rooms;
     log_link_init(&l->log, &log, &feed_owner, &log_ops, l);
     outbox_init(&l->outbox, config->outbox_max, &outbox_io, l);

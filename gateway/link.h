@@ -40,6 +40,8 @@ struct link_config {
     const char *redis_url, *redis_prefix;
     size_t outbox_max;
     unsigned long idempotency_seconds;
+    unsigned long
+        post_deadline_ms; /* from link_send to the answer; POST_MAYBE_MS may come on top */
 };
 
 struct link *link_new(struct event_base *base, struct evdns_base *dns,

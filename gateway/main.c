@@ -159,7 +159,7 @@ static bool start(struct gateway *g)
     g->clients = clients_new(g->loop.base, g->rooms, g->history,
                              &(struct clients_config){s->clients_max}, &clients_ops, g);
     const struct link_config link = {&s->redis_tls, s->redis_url, s->redis_prefix, s->outbox_max,
-                                     s->idempotency_seconds};
+                                     s->idempotency_seconds, s->post_deadline_ms};
     g->link = link_new(g->loop.base, g->loop.dns, &link, g->rooms);
     g->routes.link = g->link;
     g->routes.rooms = g->rooms;

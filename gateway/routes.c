@@ -169,13 +169,52 @@ static void preflight(struct exchange *x, const struct http_request *req, enum r
 
 /* ---- POST ---- */
 
+/* A POST under way. */
+struct posting {
+    struct exchange *x;
+    bool preferred; /* it asked for wait=stored */
+    size_t key_len;
+    char key[]; /* its Idempotency-Key, or nothing */
+};
+
+static struct posting *posting_new(struct exchange *x, bool preferred, struct str key)
+{
+    struct posting *p = mem_zalloc(sizeof *p + key.len);
+    p->x = x;
+    p->preferred = preferred;
+    p->key_len = key.len;
+    if (key.len)
+        memcpy(p->key, key.p, key.len);
+    return p;
+}
+
+/* 504: what to do to learn it, with the key to do it with. */
+static void answer_maybe(const struct posting *p)
+{
+    struct buf *words = NULL, *text = NULL;
+    buf_add_str(&words, STR("May be stored: "));
+    if (p->key_len) {
+        buf_add_str(&words, STR("ask again with the same Idempotency-Key: "));
+        buf_add(&words, p->key, p->key_len);
+    } else {
+        buf_add_str(&words, STR("without an Idempotency-Key a repetition may store it twice"));
+    }
+    json_add_bytes(&text, buf_str(words));
+    answer_detail(p->x, 504, STR(""), buf_str(text));
+    buf_free(&words);
+    buf_free(&text);
+}
+
 static void post_done(void *arg, enum send_result result, uint64_t id, struct str json)
 {
-    struct exchange *x = arg;
+    struct posting *p = arg;
+    struct exchange *x = p->x;
     struct buf *headers = NULL;
     switch (result) {
     case SEND_DONE:
         buf_printf(&headers, "Location: /messages/%" PRIu64 "\r\n", id);
+        if (p->preferred)
+            buf_add_str(&headers, STR("Preference-Applied: wait=stored\r\n"));
         answer_json(x, 201, buf_str(headers), json);
         buf_free(&headers);
         break;
@@ -189,9 +228,10 @@ static void post_done(void *arg, enum send_result result, uint64_t id, struct st
         answer_unavailable(x, "Not stored by this request: the log does not take messages now");
         break;
     case SEND_MAYBE:
-        exchange_fail(x, 504, "May be stored: ask again with the same Idempotency-Key");
+        answer_maybe(p);
         break;
     }
+    free(p);
 }
 
 static struct str trim(struct str s)
@@ -245,6 +285,7 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
     struct draft d;
     struct buf *detail = NULL;
     struct str key = http_header(req, "Idempotency-Key");
+    bool preferred = http_header_has(req, "Prefer", "wait=stored");
     if (body.len && !is_json(req)) {
         exchange_fail(x, 415, "Send application/json");
         return;
@@ -264,12 +305,18 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
         .username = d.username,
         .content = d.content,
         .key = key,
-        .stored = r->settings->ack == ACK_STORED || http_header_has(req, "Prefer", "wait=stored"),
+        .stored = preferred || r->settings->ack == ACK_STORED,
     };
+    struct posting *p = posting_new(x, preferred, key);
+    const char *refused = NULL;
     if (r->draining)
-        answer_unavailable(x, "Not stored by this request: this server restarts");
-    else if (!link_send(r->link, &send, post_done, x))
-        answer_unavailable(x, "Not stored by this request: too many messages wait for Redis");
+        refused = "Not stored by this request: this server restarts";
+    else if (!link_send(r->link, &send, post_done, p))
+        refused = "Not stored by this request: too many messages wait for Redis";
+    if (refused) {
+        free(p);
+        answer_unavailable(x, refused);
+    }
     draft_done(&d);
 }
 

@@ -70,6 +70,8 @@ static const struct config_item items[] = {
      .help = "a WebSocket client further behind is closed with 4008"},
     {"OUTBOX_MAX", CONFIG_NUMBER, AT(outbox_max), .value = "10000", .min = 256, .max = 1000000,
      .help = "messages that wait for Redis; more get a 503"},
+    {"POST_DEADLINE_MS", CONFIG_NUMBER, AT(post_deadline_ms), .value = "5000", .min = 100,
+     .max = 60000, .help = "how long a message may wait to be taken, or stored; then 503 or 504"},
     {"IDEMPOTENCY_SECONDS", CONFIG_NUMBER, AT(idempotency_seconds), .value = "86400", .min = 60,
      .max = 31536000, .help = "how long a repeated key is known, s"},
     {"WRITE_WITH", CONFIG_CHOICE, AT(write_with), .value = "auto", .choices = ways,

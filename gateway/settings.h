@@ -19,6 +19,7 @@ struct settings {
     unsigned long history_messages;    /* of a room, kept in memory */
     unsigned long lag_bytes;           /* of a slow client; then it is closed with 4008 */
     unsigned long outbox_max;          /* messages that wait for Redis */
+    unsigned long post_deadline_ms;    /* of a message's answer: 503 or 504 */
     unsigned long idempotency_seconds; /* how long a key is known */
     unsigned long drain_seconds;
     int ack;        /* enum ack_mode */
