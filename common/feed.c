@@ -201,6 +201,7 @@ static bool opening_follow(struct feed *f, const struct page *p)
 static void page_take(struct feed *f, const struct page *p, bool stale)
 {
     f->lease = p->lease;
+    f->lease_room = p->lease > p->seq ? p->lease - p->seq : 0;
     f->page_wanted = stale;
     if (!opening_follow(f, p))
         return;
@@ -304,6 +305,8 @@ void feed_beat(struct feed *f, const struct beat *b, uint64_t now_ms)
             f->state = FEED_CATCHING_UP; /* the last one was missed */
             page_ask(f);
         }
+        if (f->lease && b->seq + f->lease_room / 2 >= f->lease)
+            page_ask(f); /* only a page tells how far it was raised */
         stored(f, b->stored);
     }
 }

@@ -71,6 +71,7 @@ struct feed {
     uint64_t position;      /* N: everything up to here was delivered, or told of as a gap */
     uint64_t opening;       /* of the log, as last seen open; 0: never */
     uint64_t lease;         /* as last seen */
+    uint64_t lease_room;    /* how far seq was below it then */
     uint64_t stored;        /* as last seen, of this opening */
     uint64_t beat_sent_ms;  /* the last heartbeat sent, 0: none on this connection */
     uint64_t beat_seen_ms;  /* the last one seen, or when the connection came */

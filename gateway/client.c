@@ -195,6 +195,16 @@ static void tell_gap(struct client *c, uint64_t before)
     client_send(c, WS_TEXT, (struct str){text, (size_t)n});
 }
 
+/* What retention has removed cannot be served: the client is told before what is left comes. */
+static void tell_pruned(struct client *c)
+{
+    uint64_t pruned = history_pruned(c->clients->history);
+    if (c->newest || c->after >= pruned)
+        return;
+    tell_gap(c, pruned + 1);
+    c->after = pruned;
+}
+
 static void join_history_cb(void *arg, bool ok, int status, struct str lines)
 {
     (void)status;
@@ -206,6 +216,8 @@ static void join_history_cb(void *arg, bool ok, int status, struct str lines)
         return;
     size_t count = 0;
     uint64_t last = c->join_floor;
+    if (ok)
+        tell_pruned(c);
     while (ok && history_line(&lines, &line))
         if (message_peek(line, &id, &room)) {
             client_send(c, WS_TEXT, line);
@@ -216,7 +228,8 @@ static void join_history_cb(void *arg, bool ok, int status, struct str lines)
         tell_gap(c, c->join_before);
         c->after = c->join_before - 1;
     } else if (c->newest || count < PAGE_LIMIT_MAX) {
-        c->after = c->join_before - 1;
+        if (c->after < c->join_before - 1)
+            c->after = c->join_before - 1;
     } else {
         c->after = last > wanted ? last : wanted;
     }
@@ -253,6 +266,7 @@ static void join_place(struct client *c, uint64_t pos)
 static void join_go_on(struct client *c)
 {
     const struct room_log *l = &c->room->log;
+    tell_pruned(c);
     if (c->newest) {
         struct room_page page = room_log_look(l, 0, 0, c->newest, true);
         if (page.count >= c->newest || l->reach == 0) {

@@ -44,6 +44,7 @@ struct history {
     int port;
     struct history_list under_way, over; /* over: to be freed */
     size_t count;                        /* under way */
+    uint64_t pruned;                     /* retention has removed messages up to here */
     struct event reaper;                 /* made active when one is over */
     bool closing;
 };
@@ -105,6 +106,14 @@ void history_free(struct history *h)
     free(h);
 }
 
+static void pruned_read(struct history *h, struct evhttp_request *req)
+{
+    const char *text = evhttp_find_header(evhttp_request_get_input_headers(req), "Chat-Pruned");
+    uint64_t pruned = text ? strtoull(text, NULL, 10) : 0;
+    if (pruned > h->pruned)
+        h->pruned = pruned;
+}
+
 static void done_cb(struct evhttp_request *req, void *arg)
 {
     struct history_request *r = arg;
@@ -113,6 +122,7 @@ static void done_cb(struct evhttp_request *req, void *arg)
     if (!r->cb) /* history_free ended it */
         return;
     if (status == 200) {
+        pruned_read(r->history, req);
         struct evbuffer *in = evhttp_request_get_input_buffer(req);
         body.len = evbuffer_get_length(in);
         body.p = body.len ? (const char *)evbuffer_pullup(in, -1) : "";
@@ -164,6 +174,11 @@ struct history_request *history_message(struct history *h, uint64_t id, history_
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "/messages/%" PRIu64, id);
     return request(h, path, cb, arg);
+}
+
+uint64_t history_pruned(const struct history *h)
+{
+    return h->pruned;
 }
 
 bool history_line(struct str *lines, struct str *line)

@@ -36,6 +36,9 @@ struct history_request *history_page(struct history *h, struct str room, uint64_
 /* One message of any room. */
 struct history_request *history_message(struct history *h, uint64_t id, history_cb cb, void *arg);
 
+/* Retention has removed all messages up to this id, as the persister last told; 0: none. */
+uint64_t history_pruned(const struct history *h);
+
 /* Takes the next line off; false at the end. */
 bool history_line(struct str *lines, struct str *line);
 

@@ -123,6 +123,8 @@ void waits_opened(struct waits *ws, uint64_t was, uint64_t opening, uint64_t pre
 {
     ws->opening = opening;
     ws->stored = prev;
+    if (ws->seen > prev)
+        ws->seen = prev; /* above it ids may begin anew */
     for (struct wait *w = ws->waiting.first, *next; w; w = next) {
         next = w->next;
         if (w->opening >= opening)

@@ -56,8 +56,8 @@ void waits_remove(struct waits *ws, struct wait *w);
 void waits_passed(struct waits *ws, uint64_t id);
 void waits_stored(struct waits *ws, uint64_t opening, uint64_t id);
 
-/* A new opening: what exists up to prev is stored, what is above it and waited for is void; of
- * openings before the last one nothing is known any more. */
+/* A new opening: what exists up to prev is stored, what is above it and waited for is void, and
+ * has not been seen of this opening; of openings before the last one nothing is known any more. */
 void waits_opened(struct waits *ws, uint64_t was, uint64_t opening, uint64_t prev);
 
 void waits_tick(struct waits *ws, uint64_t now_ms);

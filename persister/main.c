@@ -7,6 +7,7 @@
  * signal does not wait for the requests.
  */
 #include <event2/event.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "common/healthcheck.h"
@@ -14,6 +15,7 @@
 #include "common/loop.h"
 #include "common/server.h"
 #include "common/version.h"
+#include "persister/backup.h"
 #include "persister/link.h"
 #include "persister/routes.h"
 #include "persister/settings.h"
@@ -27,6 +29,8 @@ struct persister {
     struct settings settings;
     struct loop loop;
     struct store *store;
+    struct backups *backups;
+    struct event *backup_signal; /* SIGUSR1 */
     struct routes *routes;
     struct server *server;
     struct link *link;
@@ -53,6 +57,16 @@ static void stored(void *ctx)
 {
     struct persister *p = ctx;
     routes_stored(p->routes);
+}
+
+/* Its outcome is in the log. */
+static void backup_signal_cb(evutil_socket_t number, short what, void *arg)
+{
+    (void)number, (void)what;
+    struct persister *p = arg;
+    char error[ERROR_BYTES];
+    if (!backups_start(p->backups, NULL, NULL, error, sizeof error))
+        log_warn("no backup was begun", "reason=%s", error);
 }
 
 /* ---- the end ---- */
@@ -95,7 +109,10 @@ static bool server_start(struct persister *p, char *error, size_t size)
         .port = (unsigned)p->settings.port,
         .conns_max = CONNS_MAX,
     };
-    p->routes = routes_new(p->loop.base, p->store, &routes_owner, p);
+    p->backups = backups_new(p->loop.base, p->settings.database_path, p->settings.backup_dir);
+    p->backup_signal = evsignal_new(p->loop.base, SIGUSR1, backup_signal_cb, p);
+    event_add(p->backup_signal, NULL);
+    p->routes = routes_new(p->loop.base, p->store, p->backups, &routes_owner, p);
     p->server = server_new(p->loop.base, &config, &routes_ops, p->routes, error, size);
     return p->server;
 }
@@ -143,6 +160,9 @@ static void stop(struct persister *p)
 {
     if (p->link)
         link_stop(p->link);
+    if (p->backup_signal)
+        event_free(p->backup_signal);
+    backups_free(p->backups);
     server_free(p->server);
     routes_free(p->routes);
     store_close(p->store);
@@ -155,7 +175,7 @@ static void stop(struct persister *p)
 static int backup(const struct settings *s)
 {
     char error[ERROR_BYTES];
-    if (store_backup(s->database_path, s->backup_to, error, sizeof error)) {
+    if (store_backup(s->database_path, s->backup_to, NULL, error, sizeof error)) {
         log_info("backup made", "from=%s to=%s", s->database_path, s->backup_to);
         return EXIT_SUCCESS;
     }

@@ -20,6 +20,7 @@
 #include "common/mem.h"
 #include "common/message.h"
 #include "common/version.h"
+#include "persister/backup.h"
 #include "persister/routes_query.h"
 
 enum {
@@ -41,6 +42,7 @@ TAILQ_HEAD(asked_list, asked);
 
 struct routes {
     struct store *store;
+    struct backups *backups;
     const struct routes_owner *owner;
     void *owner_ctx;
     struct asked_list waiting; /* for min_id */
@@ -276,6 +278,33 @@ static bool is_verbose(const struct http_request *req)
     return found != 0;
 }
 
+/* ---- POST /admin/backup ---- */
+
+static void backup_done(void *arg, const struct backup_result *result)
+{
+    struct exchange *x = arg;
+    struct buf *body = NULL;
+    if (!result->ok) {
+        exchange_fail(x, 500, result->error);
+        return;
+    }
+    buf_add_str(&body, STR("{\"file\":"));
+    json_add_bytes(&body, str_of(result->file));
+    buf_printf(&body, ",\"bytes\":%" PRIu64 ",\"ms\":%" PRIu64 "}", result->bytes, result->ms);
+    answer_json(x, 201, STR(""), buf_str(body));
+    buf_free(&body);
+}
+
+/* 409: a backup is under way, or there is no folder for it. */
+static void post_backup(struct routes *r, struct exchange *x)
+{
+    char error[BACKUP_WHY_BYTES];
+    if (r->draining)
+        answer_unavailable(x, "shutting down");
+    else if (!backups_start(r->backups, backup_done, x, error, sizeof error))
+        exchange_fail(x, 409, error);
+}
+
 /* ---- the table ---- */
 
 static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
@@ -288,8 +317,13 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
                       !memchr(path.p + item.len, '/', path.len - item.len);
     bool is_livez = str_eq(path, STR("/livez")), is_readyz = str_eq(path, STR("/readyz"));
     bool is_healthz = str_eq(path, STR("/healthz"));
+    bool is_backup = str_eq(path, STR("/admin/backup"));
     (void)body;
-    if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz)
+    if (is_backup && req->method == HTTP_POST)
+        post_backup(r, x);
+    else if (is_backup)
+        answer_json(x, 405, STR("Allow: POST\r\n"), STR("{\"detail\":\"Method Not Allowed\"}"));
+    else if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz)
         exchange_fail(x, 404, "Not Found");
     else if (req->method != HTTP_GET && req->method != HTTP_HEAD)
         answer_json(x, 405, STR("Allow: GET, HEAD\r\n"),
@@ -306,11 +340,12 @@ const struct server_ops routes_ops = {.request = handle};
 
 /* ---- life ---- */
 
-struct routes *routes_new(struct event_base *base, struct store *store,
+struct routes *routes_new(struct event_base *base, struct store *store, struct backups *backups,
                           const struct routes_owner *owner, void *owner_ctx)
 {
     struct routes *r = mem_zalloc(sizeof *r);
     r->store = store;
+    r->backups = backups;
     r->owner = owner;
     r->owner_ctx = owner_ctx;
     TAILQ_INIT(&r->waiting);

@@ -16,6 +16,7 @@
 #include "common/server.h"
 #include "persister/store.h"
 
+struct backups;
 struct event_base;
 struct routes;
 
@@ -30,7 +31,7 @@ struct routes_owner {
 extern const struct server_ops routes_ops;
 
 /* Borrows all of it until routes_free. */
-struct routes *routes_new(struct event_base *base, struct store *store,
+struct routes *routes_new(struct event_base *base, struct store *store, struct backups *backups,
                           const struct routes_owner *owner, void *owner_ctx);
 
 /* The store's position may have grown: answers who waits for that. */

@@ -18,9 +18,10 @@ struct settings {
     unsigned long idempotency_seconds;
     unsigned long lease_floor; /* an id; 0: none */
     unsigned long retention_count, retention_days;
-    const char *backup_to; /* not "": copy the database there and exit */
-    int log_level;         /* an enum log_level */
-    int log_format;        /* 0 text, 1 json */
+    const char *backup_dir; /* "": no backups while it runs */
+    const char *backup_to;  /* not "": copy the database there and exit */
+    int log_level;          /* an enum log_level */
+    int log_format;         /* 0 text, 1 json */
     unsigned long drain_seconds;
 };
 

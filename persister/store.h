@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/script.h"
+#include <stdatomic.h>
 
 struct event_base;
 struct store;
@@ -113,7 +114,9 @@ const char *store_trouble(const struct store *s);
 /* ---- Without a store ---- */
 
 /* Copies the file, which a persister may have open, to a new one that is compact and durable when
- * the result is true; else one line is in error. */
-bool store_backup(const char *path, const char *to, char *error, size_t size);
+ * the result is true; else one line is in error. In any thread; it ends early once *stop is true
+ * (NULL: never). */
+bool store_backup(const char *path, const char *to, const atomic_bool *stop, char *error,
+                  size_t size);
 
 #endif

@@ -12,6 +12,16 @@
 
 #include "persister/store.h"
 
+enum {
+    STOP_STEPS = 10000, /* of SQLite's machine, between two looks at stop */
+};
+
+static int stop_cb(void *arg)
+{
+    const atomic_bool *stop = *(const atomic_bool *const *)arg;
+    return atomic_load(stop);
+}
+
 static bool copy(sqlite3 *db, const char *to)
 {
     sqlite3_stmt *statement = NULL;
@@ -32,12 +42,16 @@ static bool make_durable(const char *to)
     return ok;
 }
 
-bool store_backup(const char *path, const char *to, char *error, size_t size)
+bool store_backup(const char *path, const char *to, const atomic_bool *stop, char *error,
+                  size_t size)
 {
     sqlite3 *db = NULL;
-    bool copied = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK &&
-                  sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK &&
-                  sqlite3_busy_timeout(db, 5000) == SQLITE_OK && copy(db, to);
+    bool ready = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK &&
+                 sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK &&
+                 sqlite3_busy_timeout(db, 5000) == SQLITE_OK;
+    if (ready && stop)
+        sqlite3_progress_handler(db, STOP_STEPS, stop_cb, &stop);
+    bool copied = ready && copy(db, to);
     bool durable = copied && make_durable(to);
     if (!copied)
         snprintf(error, size, "cannot copy %s to %s: %s", path, to, sqlite3_errmsg(db));

@@ -26,7 +26,7 @@ class Replica(Redis):
 
     def command(self):
         return [*super().command(), "--replicaof", "127.0.0.1", str(self.of_port),
-                "--bind-source-addr", OTHERS]
+                "--bind-source-addr", OTHERS, "--protected-mode", "no"]
 
 
 class Sentinel(Process):
@@ -35,6 +35,7 @@ class Sentinel(Process):
         self.config = folder / f"{self.name}.conf"
         self.config.write_text(
             f"port {self.port}\nbind 127.0.0.1\nbind-source-addr {OTHERS}\ndaemonize no\n"
+            "protected-mode no\nsentinel announce-ip 127.0.0.1\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {master_port} 2\n"
             f"sentinel down-after-milliseconds {MASTER} {DOWN_MS}\n"
             f"sentinel failover-timeout {MASTER} 6000\nsentinel parallel-syncs {MASTER} 1\n")
@@ -48,10 +49,14 @@ class Sentinel(Process):
     def ready(self):
         try:
             with self.client() as client:
+                client.execute_command("SENTINEL", "CKQUORUM", MASTER)
                 state = client.sentinel_master(MASTER)
+                replicas = client.sentinel_slaves(MASTER)
         except redis_client.RedisError:
             return False
-        return (state["num-slaves"], state["num-other-sentinels"]) == (1, 2)
+        return (state["num-other-sentinels"] == 2 and len(replicas) == 1
+                and replicas[0]["flags"] == "slave"
+                and replicas[0]["master-link-status"] == "ok")
 
 
 class FailoverCluster(Cluster):
@@ -60,7 +65,8 @@ class FailoverCluster(Cluster):
     def __init__(self, folder, gateways, redis_options=None, **options):
         super().__init__(folder, gateways, **options)
         self.proxy_port = free_port()
-        self.old = Redis(self.folder, {**(redis_options or {}), "replica-announce-ip": "127.0.0.1",
+        self.old = Redis(self.folder, {**(redis_options or {}), "protected-mode": "no",
+                                       "replica-announce-ip": "127.0.0.1",
                                        "replica-announce-port": str(self.proxy_port)})
         self.proxy = Proxy(self.proxy_port, self.old.port)
         self.new = Replica(self.folder, self.proxy_port, redis_options)
@@ -77,7 +83,6 @@ class FailoverCluster(Cluster):
             sentinel.start(wait=False)
         for sentinel in self.sentinels:
             sentinel.wait_ready()
-        self.old.ready()
         started = [self.persister, *self.gateways]
         for process in started:
             process.start(wait=False)

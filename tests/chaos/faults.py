@@ -101,10 +101,12 @@ def all_kill(w):
 
 
 def stop_for_a_while(w, process):
+    def state():
+        with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0]
     process.stop()
-    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
-        state = stat.read().rsplit(")", 1)[1].split()[0]
-    w.expect(state == "T", f"{process.name} is stopped")
+    wait_until(lambda: state() == "T", 5, f"{process.name} stops")
+    w.hit(f"{process.name} was stopped")
     time.sleep(STOP_SECONDS)
     process.cont()
 
@@ -294,15 +296,16 @@ class Flood:
     """Many messages by pipelined requests, from raw sockets; only their number is known."""
 
     DEPTH = 60
+    ROOM = "flood"
 
-    def __init__(self, ports, room="flood"):
-        self.ports, self.room = ports, room
+    def __init__(self, ports):
+        self.ports = ports
         self.taken = 0
 
     def request(self, n):
         body = b'{"username":"flood","content":"%d"}' % n
         return (b"POST /rooms/%s/messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (self.room.encode(), len(body), body))
+                b"Content-Length: %d\r\n\r\n%s" % (self.ROOM.encode(), len(body), body))
 
     def run_one(self, port, total):
         from rawws import RawConn
@@ -330,6 +333,7 @@ class Flood:
 def persister_away(w):
     w.persister.kill9()
     before = w.position()
+    w.strangers.add(Flood.ROOM)
     flood = Flood([g.port for g in w.gateways]).run(20000)
     backlog = seq_of(w) - before
     w.expect(flood >= 19000 and backlog >= flood, f"{backlog} messages waited in Redis")

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import sys
 import time
+import traceback
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -35,6 +36,7 @@ class World:
         self.seed = seed
         self.hits, self.allowances, self.notes = [], [], []
         self.figures = {}
+        self.strangers = set()
         self.answered = None
         self.untouched = set(range(gateways))  # gateways that no fault was aimed at
         gateway_settings = {"LAG_BYTES": 65536, **options.pop("gateway_settings", {})}
@@ -161,7 +163,7 @@ class World:
                 histories[gateway.name, room] = [
                     Row(m["id"], m["room"], m["content"], m["created_at"]) for m in page]
         return Run(self.load.sent(), [reader.seen for reader in self.load.readers], rows,
-                   histories, self.allowances)
+                   histories, self.allowances, self.strangers)
 
     def close(self):
         """Ends everything; returns what was wrong, as a list of texts."""
@@ -206,8 +208,10 @@ def measure(world, run, began, ended):
                "delivery": checker.longest_silence(run, began, ended)}
     others = world.untouched
     if others and len(others) < len(world.gateways):
-        figures["post_others"] = checker.longest_pause(
-            checker.post_times(run, others), began, ended)
+        theirs = checker.post_times(run, others)
+        figures["post_others"] = checker.longest_pause(theirs, began, ended)
+        if world.answered:
+            figures["post_others_after"] = checker.first_after(theirs, world.answered)
     if world.answered:
         figures["post_after"] = checker.first_after(times, world.answered)
     return {**figures, **world.figures}
@@ -236,8 +240,9 @@ def run_world(result, world, faults, keep=False):
         health = world.persister_health()
         if health.get("conflicts"):
             result.problems.append(f"disagree: the persister counts conflicts: {health}")
-    except AssertionError as failure:
-        result.problems.append(f"it did not recover: {failure}")
+    except Exception as failure:  # what is not as it should be; the next run goes on
+        where = traceback.extract_tb(failure.__traceback__)[-1]
+        result.problems.append(f"it did not recover: {failure!r:.2000} at {where.name}")
     finally:
         result.hits, result.notes = world.hits, world.notes
         result.problems += world.close()

@@ -204,8 +204,8 @@ static void test_backup(void **state)
     char copy[128];
     snprintf(copy, sizeof copy, "%s.copy", rig.path);
     commit_range(1, 100, now_ms());
-    assert_true(store_backup(rig.path, copy, rig.error, sizeof rig.error));
-    assert_false(store_backup(rig.path, copy, rig.error, sizeof rig.error));
+    assert_true(store_backup(rig.path, copy, NULL, rig.error, sizeof rig.error));
+    assert_false(store_backup(rig.path, copy, NULL, rig.error, sizeof rig.error));
     assert_non_null(strstr(rig.error, "already exists"));
     commit_range(101, 101, now_ms());
     store_close(rig.store);
