@@ -79,6 +79,7 @@ enum {
     REDIS_REPLY_MS = 5000,     /* of one command; then the connection is dropped */
     SENTINEL_MS = 1000,        /* of one sentinel: resolve, connect and ask */
     SENTINELS_MAX = 16,        /* in one URL */
+    MOVES_MAX = 3,             /* redirections (MOVED) that one try follows */
     REDIS_COMPLAIN_MS = 30000, /* between two log lines that tell the same reason */
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 3000, /* doubled at each failure, with jitter */

@@ -210,6 +210,7 @@ void log_link_init(struct log_link *l, const struct log_link_config *config,
         .tls = config->redis_tls,
         .channels = l->channels,
         .nchannels = CHANNELS,
+        .key = l->names.state,
     };
     feed_init(&l->feed, config->pull, config->position, config->opening, &feed_io, l, owner, ctx);
 }

@@ -6,7 +6,8 @@
  *
  *      WAITING     the backoff's timer            CONNECTING  2 connections
  *      ASKING      a sentinel's answer            GREETING    AUTH, SELECT, INFO of both
- *      RESOLVING   the name's address             LOADING     SCRIPT LOAD, on the first
+ *      RESOLVING   the name's address             LOCATING    a node of a cluster: is it yours?
+ *                                                 LOADING     SCRIPT LOAD, on the first
  *                                                 SUBSCRIBING a confirmation of each channel
  *
  * Order on the way down: not up any more, so that nothing new is sent; every pending callback gets
@@ -173,6 +174,16 @@ static void server_resolve(struct redis *r, const char *host, uint16_t port)
     resolve_start(&r->resolve, r->dns, host, r->tries++, resolved_cb, r);
 }
 
+void link_move(struct redis *r, const char *host, uint16_t port)
+{
+    if (++r->moves > MOVES_MAX) {
+        link_fail(r, STR("MOVED, and MOVED again: the cluster's nodes do not agree"));
+        return;
+    }
+    link_close(r);
+    server_resolve(r, host, port);
+}
+
 static void sentinel_told_cb(void *ctx, const char *host, uint16_t port, const char *why)
 {
     struct redis *r = ctx;
@@ -190,6 +201,7 @@ static const char *state_words(enum link_state state)
         [LINK_RESOLVING] = "resolving the name",
         [LINK_CONNECTING] = "connecting",
         [LINK_GREETING] = "greeting",
+        [LINK_LOCATING] = "asking for the log's node",
         [LINK_LOADING] = "loading the scripts",
         [LINK_SUBSCRIBING] = "subscribing",
         [LINK_UP] = "up",
@@ -226,6 +238,7 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
                  REDIS_CONNECT_MS, silent ? ": does it speak TLS on this port?" : "");
         link_fail(r, str_of(why));
     } else {
+        r->moves = 0;
         try_start(r);
     }
 }
@@ -329,6 +342,8 @@ static void evaluated_cb(void *arg, const struct reply *reply)
         link_load_script(r, call.script);
     } else if (reply && error_holds(reply, "READONLY")) {
         redis_drop(r, "READONLY: it is a replica now");
+    } else if (reply && error_holds(reply, "MOVED")) {
+        redis_drop(r, "MOVED: another node of the cluster has the log now");
     } else if (reply && error_holds(reply, "LOADING")) {
         redis_drop(r, "LOADING: it has just started");
     } else if (reply && reply->type == REPLY_ERROR && !reply_is_error(reply, "NOSCRIPT")) {

@@ -14,6 +14,9 @@
  *
  * With TLS each try reads the certificate files if they have changed (common/redis_tls.h).
  *
+ * A node of a Redis Cluster is asked for the log's key first; MOVED leads this try to another node,
+ * MOVES_MAX times at the most. A MOVED of a script is as READONLY is.
+ *
  * Each try resolves the name anew (evdns, which does not block the loop), or asks the sentinels for
  * the master. No reply within REDIS_REPLY_MS, or a reply READONLY or LOADING: dropped. Any other
  * error reply of a script is logged here, at most once in REDIS_COMPLAIN_MS for each script.
@@ -42,6 +45,8 @@ struct redis_config {
     const struct redis_tls_files *tls;
     const char *const *channels; /* to subscribe to; borrowed for ever */
     size_t nchannels;
+    const char *key; /* one of the scripts' keys, which all have one hash slot; borrowed; NULL: no
+                        Redis Cluster is looked for */
 };
 
 struct redis_ops {

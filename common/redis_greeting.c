@@ -4,6 +4,7 @@
  * step is pipelined, and the next one begins when every reply of it has come:
  *
  *      both            AUTH, SELECT (as the URL says), INFO
+ *      commands        in a Redis Cluster: HMGET of the log's state (redis_locate.c)
  *      commands        SCRIPT LOAD of each script
  *      subscription    SUBSCRIBE to all channels
  */
@@ -125,10 +126,15 @@ void link_step(struct redis *r)
         greet(r, SUBSCRIPTION);
         break;
     case LINK_GREETING:
-        if (redis_info_same(&r->sides[COMMANDS].info, &r->sides[SUBSCRIPTION].info))
-            scripts_load(r);
-        else
+        if (!redis_info_same(&r->sides[COMMANDS].info, &r->sides[SUBSCRIPTION].info))
             link_fail(r, STR("the two connections lead to different servers"));
+        else if (r->config->key && redis_info_is_cluster(&r->sides[COMMANDS].info))
+            link_locate(r);
+        else
+            scripts_load(r);
+        break;
+    case LINK_LOCATING:
+        scripts_load(r);
         break;
     case LINK_LOADING:
         r->state = LINK_SUBSCRIBING;

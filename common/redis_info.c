@@ -39,6 +39,12 @@ void redis_info_read(struct redis_info *info, struct str text)
     field_read(text, "run_id", info->run_id, sizeof info->run_id);
     field_read(text, "redis_version", info->version, sizeof info->version);
     field_read(text, "maxmemory_policy", info->policy, sizeof info->policy);
+    field_read(text, "redis_mode", info->mode, sizeof info->mode);
+}
+
+bool redis_info_is_cluster(const struct redis_info *info)
+{
+    return strcmp(info->mode, "cluster") == 0;
 }
 
 static bool version_supported(const char *version)
@@ -54,7 +60,7 @@ bool redis_info_refused(const struct redis_info *info, char *why, size_t size)
     if (!version_supported(info->version))
         snprintf(why, size, "redis_version is %s, at least %d.%d is needed", info->version,
                  VERSION_MAJOR, VERSION_MINOR);
-    else if (strcmp(info->role, "master") != 0)
+    else if (strcmp(info->role, "master") != 0 && !redis_info_is_cluster(info))
         snprintf(why, size, "its role is %s, master is needed", info->role);
     else if (strcmp(info->policy, "noeviction") != 0)
         snprintf(why, size, "maxmemory-policy is %s, noeviction is needed", info->policy);

@@ -22,6 +22,7 @@ enum link_state {
     LINK_RESOLVING,
     LINK_CONNECTING,
     LINK_GREETING,
+    LINK_LOCATING,
     LINK_LOADING,
     LINK_SUBSCRIBING,
     LINK_UP,
@@ -64,6 +65,7 @@ struct redis {
     uint16_t port;             /* of the server: the URL's, or what a sentinel told */
     char name[NAME_BYTES];     /* likewise; its certificate must hold it */
     unsigned tries;            /* look-ups made, ever: picks the address */
+    unsigned moves;            /* redirections followed in this try */
     struct side sides[SIDES];
     struct script_slot scripts[REDIS_SCRIPTS];
     struct str *words; /* of the command that is being made; reused */
@@ -81,6 +83,12 @@ void link_fail(struct redis *r, struct str why);
 
 /* One of the things that the state waits for has come: after the last one it goes on. */
 void link_step(struct redis *r);
+
+/* This try goes on at another server. Copies host. */
+void link_move(struct redis *r, const char *host, uint16_t port);
+
+/* Asks a node of a Redis Cluster whether it has the log; the answer moves the link on, or away. */
+void link_locate(struct redis *r);
 
 /* Loads a script, in the greeting or again. */
 void link_load_script(struct redis *r, enum redis_script script);

@@ -257,6 +257,7 @@ static void join_ask(struct client *c, uint64_t before, uint32_t limit)
 static void join_place(struct client *c, uint64_t pos)
 {
     c->pos = pos;
+    c->ahead = c->after > c->room->log.last;
     c->state = CLIENT_LIVE;
     room_add(c->room, c);
     clients_owe(c);

@@ -36,7 +36,7 @@ struct client {
     struct buf *message; /* the fragments of a message under way */
     struct ws_reader reader;
     struct room_waiter waiter; /* JOINING */
-    uint64_t after;            /* JOINING: everything up to here was sent or is not wanted */
+    uint64_t after;            /* JOINING, ahead: everything up to here was sent or is not wanted */
     uint64_t heard_ms;         /* the last byte from it */
     uint64_t closing_ms;       /* when CLOSING ends */
     uint32_t slot;             /* in room->subs */
@@ -49,6 +49,7 @@ struct client {
     bool peer_closed; /* its close frame came, or it cannot be understood: not read */
     bool packed;      /* the cursor is in the log of compressed frames */
     bool pinged;      /* a ping was sent since it was heard */
+    bool ahead;       /* it resumed after an id that this gateway has not come to yet */
     bool paused;      /* not read: too much is unsent or under way */
 };
 

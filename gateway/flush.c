@@ -96,10 +96,22 @@ static void job_fill(struct client *c, struct job *j, struct batch_job *b)
     niovs += n;
 }
 
+/* Passes over what the client has from another gateway. */
+static void skip_known(struct client *c)
+{
+    const struct room_log *l = client_log(c);
+    uint64_t pos = room_log_after(l, c->after);
+    if (pos > c->pos)
+        c->pos = pos;
+    c->ahead = c->after > l->last;
+}
+
 static void batch_add(struct client *c)
 {
     if (c->busy || c->writable || c->state == CLIENT_DOOMED)
         return;
+    if (c->ahead && c->state == CLIENT_LIVE)
+        skip_known(c);
     if (!behind(c)) {
         settle(c);
         return;

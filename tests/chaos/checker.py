@@ -55,6 +55,8 @@ class Seen:
     room: str
     messages: list = field(default_factory=list)  # (time, id, marker, created_at)
     gaps: list = field(default_factory=list)      # (after, before), as it was told
+    resets: list = field(default_factory=list)    # (number of messages before it, after): it was
+                                                  # told that the id it resumed after does not exist
 
 
 @dataclass
@@ -92,7 +94,7 @@ class Verdict:
     def __init__(self):
         self.problems = {kind: [] for kind in KINDS}
         self.counts = dict.fromkeys(("sent", "acked", "stored", "maybe", "refused", "excused",
-                                     "received", "gaps"), 0)
+                                     "received", "gaps", "resets"), 0)
 
     def add(self, kind, text):
         self.problems[kind].append(text)
@@ -137,6 +139,7 @@ def count(v, run):
     v.counts["stored"] = len(run.rows)
     v.counts["received"] = sum(len(seen.messages) for seen in run.seen)
     v.counts["gaps"] = sum(len(seen.gaps) for seen in run.seen)
+    v.counts["resets"] = sum(len(seen.resets) for seen in run.seen)
 
 
 def excused(v, run, number):
@@ -209,23 +212,33 @@ def check_real_time(v, run, by_marker):
 
 def check_subscriber(v, run, seen, by_id):
     last, markers, got = 0, {}, set()
-    for _, number, marker, created_at in seen.messages:
-        if number == last or number in got:
+    resets = dict(seen.resets)
+    for at, (_, number, marker, created_at) in enumerate(seen.messages):
+        if at in resets:
+            last = 0
+        if number == last:
             v.add("doubled", f"{seen.name} received {number} twice")
         elif number < last:
             v.add("reordered", f"{seen.name} received {number} after {last}")
+        last = max(last, number)
         row = by_id.get(number)
         if not row:
             if not excused(v, run, number):
                 v.add("ghost", f"{seen.name} received {number} {marker}, which is not stored")
-        elif (row.marker, row.created_at, row.room) != (marker, created_at, seen.room):
+            continue
+        if (row.marker, row.created_at, row.room) != (marker, created_at, seen.room):
             v.add("disagree", f"{seen.name} received {number} as {marker} of {created_at}, stored "
                               f"is {row.marker} of {row.created_at} in {row.room}")
-        elif marker in markers and markers[marker] in by_id and markers[marker] != number:
+        if markers.setdefault(marker, number) != number:
             v.add("doubled", f"{seen.name} received {marker} as {markers[marker]} and {number}")
-        markers[marker] = number
         got.add(number)
-        last = max(last, number)
+    for _, after in seen.resets:
+        if not run.allowances:
+            v.add("untrue", f"{seen.name} was told that {after} does not exist")
+    check_missing(v, run, seen, got)
+
+
+def check_missing(v, run, seen, got):
     for row in run.rows:
         told = any(after < row.id < before for after, before in seen.gaps)
         if row.room == seen.room and row.id not in got and not told:

@@ -110,7 +110,10 @@ class FailoverCluster(Cluster):
 
     def close(self):
         problems = super().close()
-        group = [*self.sentinels, *(r for r in (self.old, self.new) if r is not self.redis)]
+        for replica in (self.old, self.new):
+            if replica is not self.redis and replica.running:
+                replica.kill9()  # it would wait for its master first
+        group = self.sentinels
         for process in group:
             process.ask_end()
         for process in group:

@@ -250,6 +250,9 @@ class Reader(Worker):
             self.last = max(self.last, message["id"])
         elif message["type"] == "gap":
             self.seen.gaps.append((message["after"], message["before"]))
+        elif message["type"] == "reset":
+            self.seen.resets.append((len(self.seen.messages), message["after"]))
+            self.last = 0
         else:
             self.others.append(message)
 

@@ -91,7 +91,7 @@ class Proxy:
                 await sink.drain()
             if sink.can_write_eof():
                 sink.write_eof()
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: it was half-closed
             pipe.abort()
 
     def _chosen(self, only):
