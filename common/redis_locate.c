@@ -35,19 +35,10 @@ static bool moved_read(struct str text, char *host, size_t size, uint16_t *port)
     return true;
 }
 
-/* Where the link is now, for a redirection that names no host. */
-static void own_host(const struct redis *r, char *host, size_t size)
-{
-    const char *colon = strrchr(r->address, ':');
-    int len = colon ? (int)(colon - r->address) : 0;
-    bool bracketed = len > 1 && r->address[0] == '[';
-    snprintf(host, size, "%.*s", bracketed ? len - 2 : len, r->address + bracketed);
-}
-
 static void located_cb(void *arg, const struct reply *reply)
 {
     struct redis *r = arg;
-    char host[sizeof r->address];
+    char host[sizeof r->name];
     uint16_t port;
     if (!reply) /* it is being closed */
         return;
@@ -55,7 +46,7 @@ static void located_cb(void *arg, const struct reply *reply)
         link_step(r);
     } else if (moved_read(reply->str, host, sizeof host, &port)) {
         if (!*host)
-            own_host(r, host, sizeof host);
+            memcpy(host, r->name, sizeof host);
         link_move(r, host, port);
     } else {
         link_fail(r, reply->str);

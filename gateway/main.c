@@ -158,8 +158,8 @@ static bool start(struct gateway *g)
         rooms_new(&(struct rooms_config){s->history_messages, s->lag_bytes}, &rooms_sources, g);
     g->clients = clients_new(g->loop.base, g->rooms, g->history,
                              &(struct clients_config){s->clients_max}, &clients_ops, g);
-    const struct link_config link = {&s->redis_tls, s->redis_url, s->redis_prefix, s->outbox_max,
-                                     s->idempotency_seconds, s->post_deadline_ms};
+    const struct link_config link = {&s->redis_tls, s->redis_url,           s->redis_prefix,
+                                     s->outbox_max, s->idempotency_seconds, s->post_deadline_ms};
     g->link = link_new(g->loop.base, g->loop.dns, &link, g->rooms);
     g->routes.link = g->link;
     g->routes.rooms = g->rooms;

@@ -284,6 +284,21 @@ def redis_older(w):
     w.answers()
 
 
+@fault("redis-loss-unsaved", "Redis loses its files while the persister stands still",
+       promise="stored", target={"post_after": 2.0})
+def redis_loss_unsaved(w):
+    """Much is acknowledged and nowhere else: of what was told as stored all must be there."""
+    w.allow(UNSAVED)
+    w.persister.stop()
+    w.wait_acked(100)
+    w.redis.kill9()
+    shutil.rmtree(w.redis.data)
+    w.hit("redis and its files are gone while the persister stands still")
+    w.redis.start()
+    w.persister.cont()
+    w.answers()
+
+
 def seq_of(w):
     with w.redis.client() as client:
         return int(client.hget("{chat}:state", "seq") or 0)
