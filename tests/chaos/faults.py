@@ -100,6 +100,25 @@ def all_kill(w):
     w.answers()
 
 
+@fault("all-kill-empty", "kill -9 of everything while the persister stands still, and Redis' files "
+       "are lost", promise="stored")
+def all_kill_empty(w):
+    w.untouched.clear()
+    w.allow(UNSAVED)
+    w.persister.stop()
+    w.wait_acked(50)
+    for process in w.cluster.processes:
+        process.kill9()
+    shutil.rmtree(w.redis.data)
+    w.expect(all(gone(process) for process in w.cluster.processes), "all is gone but SQLite")
+    w.redis.start()
+    for process in w.cluster.processes[:-1]:
+        process.start(wait=False)
+    for process in w.cluster.processes[:-1]:
+        process.wait_ready()
+    w.answers()
+
+
 def stop_for_a_while(w, process):
     def state():
         with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
@@ -344,19 +363,36 @@ class Flood:
         return self.taken
 
 
-@fault("persister-away", "the persister away while 20,000 messages come", target={"post": 1.0})
-def persister_away(w):
+def memory_of(w):
+    with w.redis.client() as client:
+        return client.info("memory")["used_memory"]
+
+
+def be_away(w, count):
     w.persister.kill9()
     before = w.position()
     w.strangers.add(Flood.ROOM)
-    flood = Flood([g.port for g in w.gateways]).run(20000)
-    backlog = seq_of(w) - before
-    w.expect(flood >= 19000 and backlog >= flood, f"{backlog} messages waited in Redis")
+    flood = Flood([g.port for g in w.gateways]).run(count)
+    backlog, memory = seq_of(w) - before, memory_of(w)
+    w.expect(flood >= count * 0.95 and backlog >= flood, f"{backlog} messages waited in Redis")
     began = time.monotonic()
     upto = seq_of(w)
-    w.persister.start()
-    wait_until(lambda: w.position() >= upto, 60, "all of it is stored")
-    w.figures["catch_up"] = backlog / (time.monotonic() - began)
+    w.persister.start(wait=False)
+    wait_until(lambda: w.position() >= upto, 300, "all of it is stored")
+    w.figures["catch_up_per_s"] = backlog / (time.monotonic() - began)
+    w.persister.wait_ready()
+    wait_until(lambda: memory_of(w) < memory / 2, 30, "Redis' memory falls back")
+
+
+@fault("persister-away", "the persister away while 20,000 messages come", target={"post": 1.0})
+def persister_away(w):
+    be_away(w, 20000)
+
+
+@fault("persister-away-long", "the persister away while 1,000,000 messages come",
+       persister_settings={"BACKLOG_LIMIT": 2000000})
+def persister_away_long(w):
+    be_away(w, 1000000)
 
 
 @fault("backlog-full", "the persister away until the backlog is full", promise="503",

@@ -22,6 +22,7 @@ import clock  # noqa: F401
 import failover  # noqa: F401
 from faults import FAULTS
 
+LONG = "persister-away-long"  # only when it is named
 SEQUENCE = 6  # faults of one random sequence
 LATE = 1.25   # times a target: what a busy machine may add, and no more
 
@@ -108,7 +109,7 @@ def arguments():
 
 def all_runs(options, folder):
     sizes = [int(n) for n in options.gateways.split(",")]
-    names = options.faults or ([] if options.minutes else list(FAULTS))
+    names = options.faults or ([] if options.minutes else [n for n in FAULTS if n != LONG])
     for number, name in enumerate(names):
         for size in sizes if options.faults else [sizes[number % len(sizes)]]:
             yield run_alone(name, options.seed, size, f"{folder}/{name}-{size}")

@@ -25,8 +25,10 @@ PLANTS = {
         "common/publish.lua", "local known = key and (own[key] or redis.call('GET', key))",
         "local known = nil", "gateway-stop", ("doubled",)),
     "counter-restarts": (
-        "common/open.lua", "local seq = ARGV[5] ", "local seq = ARGV[7] ",
-        "redis-loss-unsaved", ("doubled", "reordered", "disagree", "lost")),
+        "persister/opening.c",
+        "uint64_t s = max_u64(max_u64(own->position, own->last), own->lease);",
+        "uint64_t s = max_u64(own->position, own->last);",
+        "all-kill-empty", ("doubled", "reordered", "disagree", "lost")),
     "told-before-it-is-stored": (
         "gateway/waits.c", "return w->what == WAIT_SEEN || w->id <= ws->stored;",
         "return w->what == WAIT_SEEN || w->id > 0;", "redis-loss-unsaved", ("lost",)),
