@@ -353,6 +353,7 @@ static void conn_read(struct conn *c)
     size_t room = c->in ? conn_input_room(c) : sizeof shared;
     char *at = c->in ? buf_reserve(&c->in, room) : shared;
     ssize_t n = recv(conn_fd(c), at, room, MSG_DONTWAIT);
+    c->server->counts.bytes_in += n > 0 ? (uint64_t)n : 0;
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         conn_doom(c);
     } else if (n > 0 && c->in) {

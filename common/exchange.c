@@ -166,12 +166,13 @@ static const struct response *affordable(const struct server *s, const struct re
 void exchange_respond(struct exchange *x, const struct response *r)
 {
     struct conn *c = x->conn;
-    assert(!x->answered && r->status >= 200 && r->status <= 599);
+    assert(!x->answered && r->status >= STATUS_MIN && r->status <= STATUS_MAX);
     if (!c) {
         exchange_free(x);
         return;
     }
     r = affordable(c->server, r);
+    c->server->counts.answers[r->status - STATUS_MIN]++;
     x->answered = true;
     x->last = r->close || !x->keep_alive || (c->server->draining && !x->next);
     if (x->last)
@@ -237,6 +238,7 @@ int exchange_take(struct exchange *x, struct buf **in, struct buf **out)
     struct server *s = c->server;
     assert(s->handling == c && c->first == x && !x->next && !x->answered);
     int fd = event_get_fd(&c->readable);
+    s->counts.given_away++;
     buf_add(in, s->input->p, s->input->len);
     *out = c->out;
     c->out = NULL;

@@ -233,6 +233,7 @@ void feed_page(struct feed *f, const struct page *p, uint64_t now_ms)
     if (!f->page_asked)
         return;
     f->page_asked = false;
+    f->seq = p->seq;
     if (f->pull) {
         f->released = false;
         f->owner->page(f->owner_ctx, p);
@@ -288,6 +289,7 @@ void feed_beat(struct feed *f, const struct beat *b, uint64_t now_ms)
     if (f->state == FEED_OFF)
         return;
     f->beat_seen_ms = now_ms;
+    f->seq = b->seq;
     if (f->pull) {
         if (b->opening == 0 || b->seq > f->position)
             page_ask(f);

@@ -73,6 +73,7 @@ struct feed {
     uint64_t lease;         /* as last seen */
     uint64_t lease_room;    /* how far seq was below it then */
     uint64_t stored;        /* as last seen, of this opening */
+    uint64_t seq;           /* the highest id given, as last seen; for metrics */
     uint64_t beat_sent_ms;  /* the last heartbeat sent, 0: none on this connection */
     uint64_t beat_seen_ms;  /* the last one seen, or when the connection came */
     uint64_t sealed_ms;     /* since when the log is not open, 0: it is */

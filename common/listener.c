@@ -26,7 +26,7 @@ enum {
 
 /* Tells a connection that there is no room. Its request is read first: closing a socket with
  * unread bytes resets it, and the answer would be lost. */
-static void turn_away(int fd)
+static void turn_away(struct server *s, int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                  "Content-Type: application/json\r\n"
@@ -36,6 +36,7 @@ static void turn_away(int fd)
                                  "\r\n"
                                  "{\"detail\":\"Too many connections\"}";
     char dropped[4096];
+    s->counts.turned_away++;
     for (int i = 0; i < DROPPED_READS_MAX; i++)
         if (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) < (ssize_t)sizeof dropped)
             break;
@@ -60,10 +61,11 @@ static void listener_starve(struct server *s, int error)
     if (!s->starving)
         log_warn("accepting paused", "reason=%s connections=%zu", strerror(error), s->nconns);
     s->starving = true;
+    s->counts.pauses++;
     if (s->spare >= 0)
         close(s->spare);
     for (int i = 0, fd; i < TURN_ACCEPTS && (fd = accept_one(s)) >= 0; i++)
-        turn_away(fd);
+        turn_away(s, fd);
     s->spare = spare_open();
     event_del(&s->listening);
     event_add(&s->starved, &(struct timeval){.tv_usec = STARVED_MS * 1000L});
@@ -77,15 +79,21 @@ static void listener_emptied(struct server *s)
     s->starving = false;
 }
 
+static void listener_take(struct server *s, int fd)
+{
+    s->counts.accepted++;
+    conn_new(s, fd);
+}
+
 /* False: nothing more to accept for now. */
 static bool listener_accept(struct server *s)
 {
     int fd = accept_one(s);
     if (fd >= 0) {
         if (s->nconns < s->conns_max)
-            conn_new(s, fd);
+            listener_take(s, fd);
         else
-            turn_away(fd);
+            turn_away(s, fd);
         return !s->draining;
     }
     switch (errno) {

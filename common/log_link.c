@@ -55,6 +55,7 @@ static void reading_cb(void *arg, const struct reply *reply)
             log_warn("redis answers wrongly", "why=%s", "a page of another shape");
         r.link->misshapen = !good;
     }
+    r.link->pages += good;
     r.cb(r.arg, good ? &page : NULL);
 }
 
@@ -142,6 +143,7 @@ static const struct feed_io feed_io = {
 static void redis_up(void *ctx)
 {
     struct log_link *l = ctx;
+    l->connects++;
     feed_connected(&l->feed, now_ms());
     l->ops->up(l->ctx);
 }

@@ -50,7 +50,8 @@ struct log_link {
     void *ctx;                               /* of ops and of the feed's owner */
     const char *channels[LOG_LINK_CHANNELS]; /* of names */
     struct event tick;
-    bool misshapen; /* the last page was: that is logged once */
+    bool misshapen;           /* the last page was: that is logged once */
+    uint64_t connects, pages; /* since the start, for metrics: links that came up, pages read */
 };
 
 /* A page that was asked for; valid during the call. NULL: no reply, an error, or another shape. */

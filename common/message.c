@@ -348,6 +348,17 @@ bool message_peek(struct str json, uint64_t *id, struct str *room)
     return peek_id(&json, id) && peek_room(json, room);
 }
 
+bool message_peek_time(struct str json, struct str room, uint64_t *unix_ms)
+{
+    const struct str behind = STR("\",\"room\":\""), end = STR("\"}");
+    size_t tail = behind.len + room.len + end.len;
+    if (json.len < ISO_TIME_BYTES + tail)
+        return false;
+    const char *time = json.p + json.len - tail - ISO_TIME_BYTES;
+    return memcmp(time + ISO_TIME_BYTES, behind.p, behind.len) == 0 &&
+           iso_time_read((struct str){time, ISO_TIME_BYTES}, unix_ms);
+}
+
 /* A text of a message: there, a string, not empty, without NUL. */
 static bool read_text(struct json_object *message, const char *name, struct str *out)
 {

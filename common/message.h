@@ -81,6 +81,9 @@ void message_add(struct buf **out, uint64_t id, struct str username, struct str 
  * 2^63 - 1, without leading zeros. */
 bool message_peek(struct str json, uint64_t *id, struct str *room);
 
+/* Likewise its created_at; room is its room's name. */
+bool message_peek_time(struct str json, struct str room, uint64_t *unix_ms);
+
 /* A final JSON taken apart, for the persister. */
 struct message {
     uint64_t id;

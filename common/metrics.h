@@ -31,8 +31,8 @@ void metrics_gauge(struct buf **out, const char *name, const char *help, uint64_
 /* A gauge in seconds, from milliseconds. */
 void metrics_gauge_ms(struct buf **out, const char *name, const char *help, uint64_t ms);
 
-/* CPU time, resident memory and open descriptors of this process, by the names that all Prometheus
- * clients use. */
+/* Start time, CPU time, memory and open descriptors of this process, by the names that all
+ * Prometheus clients use. */
 void metrics_process(struct buf **out);
 
 enum {
@@ -48,5 +48,9 @@ struct histogram {
 void histogram_add(struct histogram *h, uint64_t us);
 void metrics_histogram(struct buf **out, const char *name, const char *help,
                        const struct histogram *h);
+
+/* The samples alone, for a family whose members have labels; labels as in metrics_sample. */
+void metrics_histogram_samples(struct buf **out, const char *name, const char *labels,
+                               const struct histogram *h);
 
 #endif

@@ -79,6 +79,16 @@ size_t server_conns(const struct server *s)
     return s->nconns;
 }
 
+const struct server_counts *server_counts(const struct server *s)
+{
+    return &s->counts;
+}
+
+size_t server_unsent(const struct server *s)
+{
+    return s->unsent;
+}
+
 /* ---- the end of a turn ---- */
 
 /* Takes connections off the list of the owing. Only when all are chosen do the blocked ones parse
@@ -112,8 +122,10 @@ static void batch_write(struct conn **picked, size_t count)
     }
     if (n)
         batch_run(jobs, n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        conns[i]->server->counts.bytes_out += jobs[i].sent > 0 ? (uint64_t)jobs[i].sent : 0;
         conn_sent(conns[i], jobs[i].sent);
+    }
 }
 
 static void server_write(struct server *s)

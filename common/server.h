@@ -70,6 +70,25 @@ unsigned server_port(const struct server *s);
 /* Open connections, those given away not counted. */
 size_t server_conns(const struct server *s);
 
+enum {
+    STATUS_MIN = 200, /* of an answer */
+    STATUS_MAX = 599,
+};
+
+/* What happened since the start, for metrics. */
+struct server_counts {
+    uint64_t accepted;
+    uint64_t turned_away;         /* told 503: conns_max, or no descriptor was left */
+    uint64_t pauses;              /* of accepting, for want of descriptors */
+    uint64_t given_away;          /* by exchange_take */
+    uint64_t bytes_in, bytes_out; /* of those not given away */
+    uint64_t answers[STATUS_MAX - STATUS_MIN + 1]; /* by status; not of who had gone */
+};
+
+/* Valid until server_free, and current. */
+const struct server_counts *server_counts(const struct server *s);
+size_t server_unsent(const struct server *s); /* bytes of answers not sent yet */
+
 /* The end of a turn: writes what is owed, for TURN_WRITE_US at most, and frees what is doomed.
  * True when more is to be done at once: then the loop must not sleep. */
 bool server_turn(struct server *s);

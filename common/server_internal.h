@@ -113,7 +113,8 @@ struct server {
     struct conns waits[CONN_WAITS]; /* every connection that is not doomed */
     struct conns owing;             /* to be visited at the end of the turn */
     struct conns doomed;
-    size_t nconns;    /* on the waiting lists */
+    size_t nconns; /* on the waiting lists */
+    struct server_counts counts;
     size_t exchanges; /* of all connections */
 
     struct conn *handling; /* its input is being parsed, perhaps within ops->request */

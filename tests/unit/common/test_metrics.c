@@ -6,7 +6,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "common/metrics.h"
 
@@ -59,6 +62,28 @@ static void test_histogram(void **state)
                 "x_seconds_bucket{le=\"+Inf\"} 5\nx_seconds_sum 62.000201\nx_seconds_count 5\n");
 }
 
+static void test_histogram_with_labels(void **state)
+{
+    (void)state;
+    struct histogram h = {.counts = {[HISTOGRAM_BOUNDS] = 2}, .sum_us = 30000000};
+    struct buf *out = NULL;
+    metrics_histogram_samples(&out, "x_seconds", "a=\"b\"", &h);
+    buf_add_char(&out, 0);
+    const char *text = buf_str(out).p;
+    assert_ptr_equal(strstr(text, "x_seconds_bucket{a=\"b\",le=\"0.0001\"} 0\n"), text);
+    assert_non_null(strstr(text, "\nx_seconds_bucket{a=\"b\",le=\"+Inf\"} 2\n"
+                                 "x_seconds_sum{a=\"b\"} 30.000000\n"
+                                 "x_seconds_count{a=\"b\"} 2\n"));
+    buf_free(&out);
+}
+
+static uint64_t number_behind(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    assert_non_null(at);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
 static void test_process(void **state)
 {
     (void)state;
@@ -68,7 +93,18 @@ static void test_process(void **state)
     const char *text = buf_str(out).p;
     assert_non_null(strstr(text, "\nprocess_cpu_seconds_total "));
     assert_null(strstr(text, "\nprocess_resident_memory_bytes 0\n"));
-    assert_null(strstr(text, "\nprocess_open_fds 0\n"));
+    uint64_t started = number_behind(text, "\nprocess_start_time_seconds ");
+    assert_in_range(started, (uint64_t)time(NULL) - 3600, (uint64_t)time(NULL) + 2);
+    uint64_t open_fds = number_behind(text, "\nprocess_open_fds ");
+    int more[8];
+    for (int i = 0; i < 8; i++)
+        assert_true((more[i] = dup(2)) >= 0);
+    buf_free(&out);
+    metrics_process(&out);
+    buf_add_char(&out, 0);
+    assert_int_equal(number_behind(buf_str(out).p, "\nprocess_open_fds "), open_fds + 8);
+    for (int i = 0; i < 8; i++)
+        close(more[i]);
     buf_free(&out);
 }
 
@@ -77,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_histogram),
+        cmocka_unit_test(test_histogram_with_labels),
         cmocka_unit_test(test_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
