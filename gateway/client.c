@@ -65,8 +65,10 @@ bool clients_full(const struct clients *cs)
  * the log owes it nothing. */
 static void leave(struct client *c)
 {
-    if (c->state == CLIENT_JOINING)
+    if (c->state == CLIENT_JOINING) {
         room_wait_cancel(c->room, &c->waiter);
+        c->clients->counts.joining--;
+    }
     if (c->state != CLIENT_LIVE)
         return;
     const struct room_log *l = client_log(c);
@@ -87,19 +89,22 @@ void client_doom(struct client *c)
 {
     if (c->state == CLIENT_DOOMED)
         return;
+    if (c->state != CLIENT_CLOSING)
+        client_count_close(c, CLOSE_BY_CLIENT, WS_CLOSE_LOST);
     leave(c);
     c->state = CLIENT_DOOMED;
     event_del(&c->readable);
-    if (c->writable)
+    if (c->writable) {
         event_free(c->writable);
+        c->clients->counts.blocked--;
+    }
     c->writable = NULL;
     c->clients->doomed++;
+    c->clients->counts.deflating -= c->reader.deflate;
 }
 
-void client_close(struct client *c, unsigned code, const char *reason)
+static void close_by(struct client *c, unsigned code, const char *reason)
 {
-    if (c->state >= CLIENT_CLOSING)
-        return;
     const char number[2] = {(char)(code >> 8), (char)code};
     size_t len = strlen(reason) < REASON_MAX ? strlen(reason) : REASON_MAX;
     leave(c);
@@ -111,6 +116,14 @@ void client_close(struct client *c, unsigned code, const char *reason)
     c->state = CLIENT_CLOSING;
     c->closing_ms = now_ms() + WS_CLOSE_MS;
     clients_owe(c);
+}
+
+void client_close(struct client *c, unsigned code, const char *reason)
+{
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    client_count_close(c, CLOSE_BY_GATEWAY, code);
+    close_by(c, code, reason);
 }
 
 static void client_free(struct client *c)
@@ -193,6 +206,7 @@ static void tell_gap(struct client *c, uint64_t before)
                      "{\"type\":\"gap\",\"after\":%" PRIu64 ",\"before\":%" PRIu64 "}", c->after,
                      before);
     client_send(c, WS_TEXT, (struct str){text, (size_t)n});
+    c->gapped = true;
 }
 
 /* What retention has removed cannot be served: the client is told before what is left comes. */
@@ -246,6 +260,7 @@ static void join_ask(struct client *c, uint64_t before, uint32_t limit)
     if (history_page(c->clients->history, (struct str){c->room->name, c->room->name_len}, after,
                      before, limit, before - 1, join_history_cb, c)) {
         c->pending++;
+        c->asked = true;
         return;
     }
     tell_gap(c, before);
@@ -256,6 +271,10 @@ static void join_ask(struct client *c, uint64_t before, uint32_t limit)
 
 static void join_place(struct client *c, uint64_t pos)
 {
+    struct clients_counts *n = &c->clients->counts;
+    enum join_from from = c->gapped ? JOIN_GAP : c->asked ? JOIN_HISTORY : JOIN_MEMORY;
+    (c->resuming ? n->resumed : n->joined)[from]++;
+    n->joining--;
     c->pos = pos;
     c->ahead = c->after > c->room->log.last;
     c->state = CLIENT_LIVE;
@@ -301,7 +320,8 @@ static void on_control(struct client *c, const struct ws_result *r)
             client_doom_when_written(c);
             break;
         }
-        client_close(c, r->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : r->code, "");
+        client_count_close(c, CLOSE_BY_CLIENT, r->code);
+        close_by(c, r->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : r->code, "");
         client_doom_when_written(c);
         break;
     default: /* a pong: it was heard */
@@ -332,6 +352,7 @@ static void on_message(struct client *c, const struct ws_result *r)
 {
     struct str text = r->piece;
     struct buf *plain = NULL;
+    c->clients->counts.frames++;
     if (c->message) {
         buf_add_str(&c->message, r->piece);
         text = buf_str(c->message);
@@ -430,6 +451,7 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
         client_doom(c);
         return;
     }
+    c->clients->counts.bytes_in += (uint64_t)n;
     c->heard_ms = now_ms();
     c->pinged = false;
     if (kept)
@@ -454,12 +476,16 @@ void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint
     if (c->newest)
         c->after = 0;
     c->reader.deflate = deflate;
+    c->resuming = resume;
     c->heard_ms = now_ms;
     c->next = cs->first;
     if (cs->first)
         cs->first->prev = c;
     cs->first = c;
     cs->count++;
+    cs->counts.opened++;
+    cs->counts.joining++;
+    cs->counts.deflating += deflate;
     event_assign(&c->readable, cs->base, fd, EV_READ | EV_PERSIST, readable_cb, c);
     event_add(&c->readable, NULL);
     clients_owe(c);

@@ -51,6 +51,46 @@ struct client {
     bool pinged;      /* a ping was sent since it was heard */
     bool ahead;       /* it resumed after an id that this gateway has not come to yet */
     bool paused;      /* not read: too much is unsent or under way */
+    bool resuming;    /* it came with `after` */
+    bool asked;       /* JOINING: the persister was */
+    bool gapped;      /* JOINING: it was told of a gap */
+};
+
+/* Who ends a connection. */
+enum close_by {
+    CLOSE_BY_GATEWAY,
+    CLOSE_BY_CLIENT, /* also by going without a word: 1006 */
+    CLOSE_BYS,
+};
+
+/* Whence a client that joins got what is older than now. */
+enum join_from {
+    JOIN_MEMORY,  /* the room's log reached back far enough */
+    JOIN_HISTORY, /* the persister was asked */
+    JOIN_GAP,     /* neither has all of it, and the client was told */
+    JOIN_FROMS,
+};
+
+enum {
+    CLOSE_CODES = 16, /* told apart in metrics; see clients_close_codes */
+};
+
+/* The codes that are counted one by one; the last one, 0, stands for all others. */
+extern const unsigned clients_close_codes[CLOSE_CODES];
+
+/* What happened since the start, for metrics; the last three are of now. */
+struct clients_counts {
+    uint64_t opened;
+    uint64_t joined[JOIN_FROMS], resumed[JOIN_FROMS];
+    uint64_t closed[CLOSE_BYS][CLOSE_CODES];
+    uint64_t silent;              /* of those closed: no pong came */
+    uint64_t frames;              /* whole messages read, of any content */
+    uint64_t bytes_in, bytes_out; /* behind the handshake; out: with its answer */
+    uint64_t writes;              /* system calls or jobs of io_uring */
+    uint64_t blocks;              /* of these: the socket did not take all */
+    size_t blocked;               /* clients whose socket is full */
+    size_t joining;               /* clients without a cursor yet */
+    size_t deflating;             /* clients that take compressed messages */
 };
 
 struct clients_ops {
@@ -70,6 +110,10 @@ struct clients *clients_new(struct event_base *base, struct rooms *rooms, struct
 /* Frees all at once; ends no posts: outbox first. */
 void clients_free(struct clients *cs);
 size_t clients_count(const struct clients *cs);
+
+/* Valid until clients_free, and current. */
+const struct clients_counts *clients_counts(const struct clients *cs);
+const struct histogram *clients_fanout_seconds(const struct clients *cs);
 bool clients_full(const struct clients *cs);
 
 /* The log that the cursor of a live client is in. */

@@ -16,7 +16,12 @@ struct clients {
     size_t count, doomed;  /* of all; of those to be freed */
     struct client **owing; /* to be written: they have private bytes, or just joined */
     size_t nowing, owing_cap;
+    struct clients_counts counts;
+    struct fanout_times fanout;
 };
+
+/* clients_counts.c */
+void client_count_close(struct client *c, enum close_by by, unsigned code);
 
 /* Puts it among those to be written at the end of the turn. */
 void clients_owe(struct client *c);

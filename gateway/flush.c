@@ -135,6 +135,7 @@ static void writable_cb(evutil_socket_t fd, short what, void *arg)
     struct client *c = arg;
     event_free(c->writable);
     c->writable = NULL;
+    c->clients->counts.blocked--;
     clients_owe(c);
 }
 
@@ -149,6 +150,8 @@ static void job_done(struct job *j, const struct batch_job *b)
         return;
     }
     size_t sent = b->sent > 0 ? (size_t)b->sent : 0;
+    c->clients->counts.writes++;
+    c->clients->counts.bytes_out += sent;
     size_t rest = sent < j->rest ? sent : j->rest;
     size_t own = sent - rest < j->own ? sent - rest : j->own;
     buf_take(&c->out, own);
@@ -159,6 +162,8 @@ static void job_done(struct job *j, const struct batch_job *b)
             event_new(c->clients->base, event_get_fd(&c->readable), EV_WRITE, writable_cb, c);
         assert(c->writable);
         event_add(c->writable, NULL);
+        c->clients->counts.blocks++;
+        c->clients->counts.blocked++;
         return;
     }
     client_resume_reading(c);
@@ -180,6 +185,7 @@ static void batch_gather(struct clients *cs)
         batch_add(c);
     }
     while (njobs < BATCH_JOBS && (r = rooms_next_owing(cs->rooms))) {
+        uint32_t before = r->todo;
         for (; r->todo && njobs < BATCH_JOBS; r->todo--, r->turn++) {
             if (r->turn >= r->nsubs)
                 r->turn = 0;
@@ -187,6 +193,7 @@ static void batch_gather(struct clients *cs)
                 break;
             batch_add(r->subs[r->turn]);
         }
+        fanout_visited(&r->fanout, &cs->fanout, before - r->todo);
         if (r->todo && r->nsubs)
             room_owe(r); /* at the end of the list: a large room delays no other */
     }
@@ -201,6 +208,7 @@ bool clients_turn(struct clients *cs)
             batch_run(jobs, njobs);
         for (size_t i = 0; i < njobs; i++)
             job_done(&infos[i], &jobs[i]);
+        fanout_written(&cs->fanout);
         if (now_us() >= end)
             break;
     }
@@ -217,6 +225,7 @@ void clients_sweep(struct clients *cs, uint64_t now_ms)
             if (now_ms >= c->closing_ms)
                 client_doom(c);
         } else if (c->pinged && now_ms - c->heard_ms > WS_PING_MS + WS_PONG_MS) {
+            cs->counts.silent++;
             client_doom(c);
         } else if (!c->pinged && now_ms - c->heard_ms > WS_PING_MS) {
             c->pinged = true;

@@ -113,6 +113,7 @@ void routes_frame(void *ctx, struct client *c, struct str text)
         return;
     }
     if (result != DRAFT_OK) {
+        r->invalid[SEND_WS]++;
         frame_error(c, result == DRAFT_INVALID ? "invalid_message" : "invalid_json",
                     buf_str(detail));
         buf_free(&detail);
@@ -127,7 +128,8 @@ void routes_frame(void *ctx, struct client *c, struct str text)
         f->nonce = mem_strndup(s.p, s.len);
         buf_free(&nonce);
     }
-    const struct send send = {.room = {c->room->name, c->room->name_len},
+    const struct send send = {.source = SEND_WS,
+                              .room = {c->room->name, c->room->name_len},
                               .username = d.username,
                               .content = d.content,
                               .key = d.nonce,

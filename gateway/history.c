@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "common/clock.h"
 #include "common/limits.h"
 #include "common/mem.h"
 
@@ -33,6 +34,7 @@ struct history_request {
     struct evhttp_connection *conn; /* owned */
     history_cb cb;                  /* NULL: the owner was told */
     void *arg;
+    uint64_t began_us;
 };
 
 LIST_HEAD(history_list, history_request);
@@ -47,6 +49,7 @@ struct history {
     uint64_t pruned;                     /* retention has removed messages up to here */
     struct event reaper;                 /* made active when one is over */
     bool closing;
+    struct history_counts counts;
 };
 
 static void reaper_cb(evutil_socket_t fd, short what, void *arg)
@@ -79,6 +82,16 @@ struct history *history_new(struct event_base *base, struct evdns_base *dns, con
     return h;
 }
 
+const struct history_counts *history_counts(const struct history *h)
+{
+    return &h->counts;
+}
+
+size_t history_under_way(const struct history *h)
+{
+    return h->count;
+}
+
 /* Tells the owner; the request is over. */
 static void request_end(struct history_request *r, int status, struct str body)
 {
@@ -89,6 +102,8 @@ static void request_end(struct history_request *r, int status, struct str body)
     LIST_INSERT_HEAD(&h->over, r, entry);
     h->count--;
     event_active(&h->reaper, 0, 0);
+    h->counts.ended[status == 200 || status == 404 ? HISTORY_ANSWERED : HISTORY_FAILED]++;
+    histogram_add(&h->counts.seconds, now_us() - r->began_us);
     cb(r->arg, status == 200, status, body);
 }
 
@@ -133,12 +148,15 @@ static void done_cb(struct evhttp_request *req, void *arg)
 static struct history_request *request(struct history *h, const char *path, history_cb cb,
                                        void *arg)
 {
-    if (h->closing || h->count >= REQUESTS_MAX)
+    if (h->closing || h->count >= REQUESTS_MAX) {
+        h->counts.ended[HISTORY_REFUSED]++;
         return NULL;
+    }
     struct evhttp_connection *conn =
         evhttp_connection_base_new(h->base, h->dns, h->host, (uint16_t)h->port);
     struct history_request *r = mem_zalloc(sizeof *r);
-    *r = (struct history_request){.history = h, .conn = conn, .cb = cb, .arg = arg};
+    *r = (struct history_request){
+        .history = h, .conn = conn, .cb = cb, .arg = arg, .began_us = now_us()};
     LIST_INSERT_HEAD(&h->under_way, r, entry);
     h->count++;
     evhttp_connection_set_timeout_tv(

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "common/str.h"
+#include "common/metrics.h"
 
 struct event_base;
 struct evdns_base;
@@ -21,6 +21,23 @@ struct history *history_new(struct event_base *base, struct evdns_base *dns, con
 
 /* Ends what is under way: each is called back with ok false. NULL is fine. */
 void history_free(struct history *h);
+
+enum history_end {
+    HISTORY_ANSWERED, /* 200, or 404: no such message */
+    HISTORY_FAILED,   /* any other status, or none: the persister is not there, or not that far */
+    HISTORY_REFUSED,  /* too many were under way: not asked */
+    HISTORY_ENDS,
+};
+
+/* What happened since the start, for metrics. */
+struct history_counts {
+    uint64_t ended[HISTORY_ENDS];
+    struct histogram seconds; /* of those that were asked, until the answer or the failure */
+};
+
+/* Valid until history_free, and current. */
+const struct history_counts *history_counts(const struct history *h);
+size_t history_under_way(const struct history *h);
 
 /* No lower bound: the newest messages are wanted. */
 #define HISTORY_NEWEST UINT64_MAX

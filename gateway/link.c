@@ -37,6 +37,8 @@ struct link {
     struct outbox outbox;
     struct waits waits;
     struct rooms *rooms;
+    struct link_counts counts;
+    uint64_t published_us; /* when the batch in flight was sent */
 };
 
 /* A post with its wait and the one who is to be told. */
@@ -44,7 +46,11 @@ struct sending {
     struct post post;
     struct wait wait;
     struct buf *text; /* head, tail and key behind one another */
+    struct link *link;
+    uint64_t began_us;
+    enum send_source source;
     bool stored;
+    bool known; /* it was in the log already */
     send_cb cb;
     void *arg;
 };
@@ -57,8 +63,21 @@ static void sending_free(struct sending *s)
     free(s);
 }
 
+static void sending_count(const struct sending *s, enum send_result result)
+{
+    static const enum send_end ends[] = {
+        [SEND_DONE] = SEND_END_NEW,    [SEND_MISMATCH] = SEND_END_MISMATCH,
+        [SEND_FULL] = SEND_END_FULL,   [SEND_REFUSED] = SEND_END_REFUSED,
+        [SEND_MAYBE] = SEND_END_MAYBE,
+    };
+    struct link_counts *n = &s->link->counts;
+    n->sends[s->source][result == SEND_DONE && s->known ? SEND_END_KNOWN : ends[result]]++;
+    histogram_add(&n->send_seconds[s->source], now_us() - s->began_us);
+}
+
 static void answer(struct sending *s, enum send_result result)
 {
+    sending_count(s, result);
     struct buf *json = NULL;
     char time[ISO_TIME_BYTES + 1];
     if (result == SEND_DONE) {
@@ -90,6 +109,7 @@ static void post_result(void *ctx, struct post *post, enum post_result result)
     switch (result) {
     case POST_PUBLISHED:
     case POST_KNOWN:
+        s->known = result == POST_KNOWN;
         s->wait = (struct wait){.opening = post->opening,
                                 .id = post->id,
                                 .deadline_ms = post->deadline_ms,
@@ -155,12 +175,16 @@ bool link_send(struct link *l, const struct send *send, send_cb cb, void *arg)
     s->post.head = (struct str){all.p, head};
     s->post.tail = (struct str){all.p + head, tail};
     s->post.key = (struct str){all.p + head + tail, all.len - head - tail};
+    s->link = l;
+    s->source = send->source;
+    s->began_us = now_us();
     s->post.deadline_ms = now_ms() + l->post_deadline_ms;
     s->stored = send->stored;
     s->cb = cb;
     s->arg = arg;
     if (outbox_add(&l->outbox, &s->post, now_ms()))
         return true;
+    l->counts.sends[send->source][SEND_END_OVERFLOW]++;
     sending_free(s);
     return false;
 }
@@ -168,6 +192,8 @@ bool link_send(struct link *l, const struct send *send, send_cb cb, void *arg)
 static void publish_cb(void *arg, const struct reply *reply)
 {
     struct link *l = arg;
+    if (reply)
+        histogram_add(&l->counts.publish_seconds, now_us() - l->published_us);
     if (reply)
         outbox_reply(&l->outbox, reply, now_ms());
     else
@@ -203,8 +229,12 @@ static bool outbox_publish(void *ctx, uint64_t opening, uint64_t batch, uint64_t
         words[n++] = str_of(p->fingerprint);
     }
     assert(n <= WORDS_MAX);
-    return log_link_eval(&l->log, REDIS_PUBLISH, PUBLISH_FIXED_KEYS + count, words, n, publish_cb,
-                         l);
+    if (!log_link_eval(&l->log, REDIS_PUBLISH, PUBLISH_FIXED_KEYS + count, words, n, publish_cb, l))
+        return false;
+    l->published_us = now_us();
+    l->counts.batches++;
+    l->counts.batch_messages += count;
+    return true;
 }
 
 static void outbox_nudge(void *ctx)
@@ -234,6 +264,7 @@ static void feed_deliver(void *ctx, uint64_t id, struct str json)
     struct link *l = ctx;
     struct str room;
     uint64_t named;
+    l->counts.messages++;
     if (message_peek(json, &named, &room) && named == id) /* else a stranger wrote it */
         rooms_deliver(l->rooms, room, id, json);
 }
@@ -252,6 +283,7 @@ static void feed_passed(void *ctx, uint64_t id)
 static void feed_opened(void *ctx, uint64_t was, uint64_t opening, uint64_t prev, uint64_t from)
 {
     struct link *l = ctx;
+    l->counts.openings++;
     log_info("log opened", "opening=%" PRIu64 " prev=%" PRIu64 " from=%" PRIu64, opening, prev,
              from);
     rooms_cut(l->rooms, prev);
@@ -262,6 +294,7 @@ static void feed_opened(void *ctx, uint64_t was, uint64_t opening, uint64_t prev
 static void feed_gap(void *ctx, uint64_t after, uint64_t base)
 {
     struct link *l = ctx;
+    l->counts.gaps++;
     log_warn("gap in the feed", "after=%" PRIu64 " base=%" PRIu64, after, base);
     rooms_gap(l->rooms, base);
 }
@@ -371,6 +404,11 @@ bool link_ready(const struct link *l, const char **why)
 bool link_empty(const struct link *l)
 {
     return outbox_empty(&l->outbox) && l->waits.count == 0;
+}
+
+struct link_parts link_parts(const struct link *l)
+{
+    return (struct link_parts){&l->counts, &l->log, &l->outbox, &l->waits};
 }
 
 void link_describe(const struct link *l, struct buf **json)

@@ -6,14 +6,12 @@
 #ifndef GATEWAY_LINK_H
 #define GATEWAY_LINK_H
 
-#include "common/buf.h"
-#include "common/script.h"
+#include "common/log_link.h"
+#include "common/metrics.h"
 #include "gateway/outbox.h"
 #include "gateway/room.h"
 #include "gateway/waits.h"
 
-struct event_base;
-struct evdns_base;
 struct link;
 struct redis_tls_files;
 
@@ -25,8 +23,16 @@ enum send_result {
     SEND_MAYBE,    /* may be stored */
 };
 
+/* Whence it came, for metrics. */
+enum send_source {
+    SEND_HTTP,
+    SEND_WS,
+    SEND_SOURCES,
+};
+
 /* What a client sends; the strings are copied. */
 struct send {
+    enum send_source source;
     struct str room, username, content;
     struct str key; /* the client's idempotency key or nonce, or empty */
     bool stored;    /* answered only when it is in SQLite */
@@ -34,6 +40,37 @@ struct send {
 
 /* The outcome: json is the final message when it is done. */
 typedef void (*send_cb)(void *arg, enum send_result result, uint64_t id, struct str json);
+
+/* What came of a message, for metrics: finer than send_result. */
+enum send_end {
+    SEND_END_NEW,      /* in the log */
+    SEND_END_KNOWN,    /* was there already: its key was */
+    SEND_END_MISMATCH, /* as the send_results of these names */
+    SEND_END_FULL,
+    SEND_END_REFUSED,
+    SEND_END_MAYBE,
+    SEND_END_OVERFLOW, /* the outbox was full */
+    SEND_ENDS,
+};
+
+/* What happened since the start. */
+struct link_counts {
+    uint64_t sends[SEND_SOURCES][SEND_ENDS];
+    struct histogram send_seconds[SEND_SOURCES]; /* from link_send to send_cb */
+    uint64_t batches, batch_messages; /* given to Redis; a batch sent again counts again */
+    struct histogram publish_seconds; /* from a batch to its reply */
+    uint64_t messages;                /* that the feed delivered */
+    uint64_t openings;                /* of the log that the feed saw */
+    uint64_t gaps;                    /* in the feed: clients were closed */
+};
+
+/* For metrics; all of it valid until link_free, and current. */
+struct link_parts {
+    const struct link_counts *counts;
+    const struct log_link *log;
+    const struct outbox *outbox;
+    const struct waits *waits;
+};
 
 struct link_config {
     const struct redis_tls_files *redis_tls; /* borrowed for ever */
@@ -71,6 +108,7 @@ uint64_t link_lease(const struct link *l);
 bool link_started(const struct link *l); /* the feed knows where the log is */
 bool link_ready(const struct link *l, const char **why);
 bool link_empty(const struct link *l); /* no post is under way */
+struct link_parts link_parts(const struct link *l);
 void link_describe(const struct link *l, struct buf **json);
 
 #endif

@@ -5,7 +5,7 @@
  *
  * The end, on SIGTERM or SIGINT: /readyz says 503, no new connections, WebSocket clients are closed
  * with 1012 spread over half of DRAIN_SECONDS, what is in flight is answered. A second signal does
- * not wait.
+ * not wait. The port of its own that /metrics may have is served to the last.
  */
 #include <event2/event.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@
 #include "common/loop.h"
 #include "common/server.h"
 #include "common/version.h"
+#include "gateway/admin.h"
 #include "gateway/assets.h"
 #include "gateway/deflate.h"
 #include "gateway/routes.h"
@@ -36,7 +37,7 @@ struct gateway {
     struct rooms *rooms;
     struct link *link;
     struct clients *clients;
-    struct server *server;
+    struct server *server, *admin; /* admin: NULL without ADMIN_PORT */
     struct routes routes;
     struct event *tick;
     uint64_t swept_ms, deadline_ms;
@@ -124,6 +125,23 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the start ---- */
 
+static bool servers_start(struct gateway *g, char *error, size_t size)
+{
+    const struct settings *s = &g->settings;
+    const struct server_config public = {.host = s->host,
+                                         .port = (unsigned)s->port,
+                                         .conns_max = s->conns_max,
+                                         .body_max = HTTP_BODY_BYTES_MAX};
+    const struct server_config admin = {
+        .host = s->admin_host, .port = (unsigned)s->admin_port, .conns_max = ADMIN_CONNS_MAX};
+    g->server = server_new(g->loop.base, &public, &routes_ops, &g->routes, error, size);
+    if (g->server && s->admin_port)
+        g->admin = server_new(g->loop.base, &admin, &admin_ops, &g->routes, error, size);
+    g->routes.server = g->server;
+    g->routes.admin = g->admin;
+    return g->server && (g->admin || !s->admin_port);
+}
+
 /* How bytes go to clients. */
 static bool writes_start(const struct settings *s, char *error, size_t size)
 {
@@ -141,15 +159,9 @@ static bool start(struct gateway *g)
 {
     const struct settings *s = &g->settings;
     char error[ERROR_BYTES];
-    const struct server_config server = {.host = s->host,
-                                         .port = (unsigned)s->port,
-                                         .conns_max = s->conns_max,
-                                         .body_max = HTTP_BODY_BYTES_MAX};
     g->routes.settings = s;
     if (!loop_init(&g->loop, drain, g, error, sizeof error) ||
-        !writes_start(s, error, sizeof error) ||
-        !(g->server =
-              server_new(g->loop.base, &server, &routes_ops, &g->routes, error, sizeof error))) {
+        !writes_start(s, error, sizeof error) || !servers_start(g, error, sizeof error)) {
         log_error("cannot start", "reason=%s", error);
         return false;
     }
@@ -177,7 +189,8 @@ static void run(struct gateway *g)
 {
     while (!g->loop.over) {
         bool http = server_turn(g->server), sockets = clients_turn(g->clients);
-        loop_turn(&g->loop, http || sockets);
+        bool admin = g->admin && server_turn(g->admin);
+        loop_turn(&g->loop, http || sockets || admin);
     }
     server_turn(g->server);
     clients_turn(g->clients);
@@ -195,6 +208,7 @@ static void stop(struct gateway *g)
     clients_free(g->clients);
     rooms_free(g->rooms);
     server_free(g->server);
+    server_free(g->admin);
     batch_close();
     deflate_done();
     if (g->tick)

@@ -153,6 +153,7 @@ static void refused(struct outbox *o, uint64_t now_ms)
 {
     uint64_t delay = (uint64_t)RETRY_MIN_MS << (o->refusals < 5 ? o->refusals : 5);
     o->refusals++;
+    o->refused_total++;
     o->retry_ms = now_ms + (delay < RETRY_MAX_MS ? delay : RETRY_MAX_MS);
     if (!o->maybe)
         batch_requeue(o);
@@ -222,6 +223,7 @@ void outbox_lost(struct outbox *o)
     assert(o->in_flight);
     o->in_flight = false;
     o->maybe = true;
+    o->lost_total++;
 }
 
 /* Posts of the queue were never sent, or only refused. */

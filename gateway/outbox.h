@@ -65,10 +65,11 @@ struct outbox {
     bool in_flight;  /* the batch was sent and is not answered */
     bool maybe;      /* some attempt of it ended without a reply */
     bool connected;
-    uint64_t opening;  /* as the feed has it; 0: none yet */
-    uint64_t floor;    /* the highest id seen by feed or replies */
-    uint64_t retry_ms; /* not before this */
-    uint32_t refusals; /* in a row, for the delay */
+    uint64_t opening;                   /* as the feed has it; 0: none yet */
+    uint64_t floor;                     /* the highest id seen by feed or replies */
+    uint64_t retry_ms;                  /* not before this */
+    uint32_t refusals;                  /* in a row, for the delay */
+    uint64_t refused_total, lost_total; /* batches, since the start: answered no, or not at all */
 };
 
 void outbox_init(struct outbox *o, size_t queued_max, const struct outbox_io *io, void *ctx);

@@ -32,6 +32,7 @@ struct rooms {
     struct tail tail;
     uint64_t now_ms; /* as of the last tick or call */
     bool stopped;    /* no source is asked any more */
+    struct rooms_counts counts;
 };
 
 /* FNV-1a. */
@@ -97,6 +98,16 @@ void rooms_free(struct rooms *rs)
             room_free(r);
         }
     free(rs);
+}
+
+const struct rooms_counts *rooms_counts(const struct rooms *rs)
+{
+    return &rs->counts;
+}
+
+size_t rooms_count(const struct rooms *rs)
+{
+    return rs->count;
 }
 
 /* ---- waking ---- */
@@ -322,8 +333,12 @@ static bool pack(struct room *r, uint64_t id, struct str json)
 {
     struct buf *payload = NULL;
     bool full;
-    if (json.len >= DEFLATE_MESSAGE_MIN)
+    if (json.len >= DEFLATE_MESSAGE_MIN) {
         deflate_pack(json, DEFLATE_BITS_MAX, &payload);
+        r->rooms->counts.packed++;
+        r->rooms->counts.packed_in += json.len;
+        r->rooms->counts.packed_out += buf_len(payload);
+    }
     if (payload && buf_len(payload) < json.len)
         full = room_log_append_packed(&r->packed, id, buf_str(payload));
     else
@@ -342,6 +357,8 @@ void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str js
         full = true;
     if (full && r->awake)
         trim(r);
+    rs->counts.deliveries += r->nsubs;
+    fanout_begin(&r->fanout, json, name, r->nsubs);
     r->todo = r->nsubs; /* everybody is behind; a round under way starts anew from where it is */
     if (r->todo && !r->owing)
         room_owe(r);
@@ -420,6 +437,7 @@ void room_remove(struct room *r, struct client *c)
         room_log_reset(&r->packed, 0);
     if (r->todo) /* who moved may have moved behind the round */
         r->todo = r->nsubs;
+    fanout_recount(&r->fanout, r->nsubs);
 }
 
 void room_pack(struct room *r, struct client *c)

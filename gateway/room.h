@@ -11,6 +11,7 @@
 #ifndef GATEWAY_ROOM_H
 #define GATEWAY_ROOM_H
 
+#include "gateway/fanout.h"
 #include "gateway/history.h"
 #include "gateway/room_log.h"
 #include "gateway/tail.h"
@@ -41,9 +42,10 @@ struct room {
     struct client **subs; /* compact: subs[i]->slot == i */
     uint32_t nsubs, subs_cap;
     uint32_t turn, todo; /* the round: whom to visit next, how many still to visit */
-    uint64_t woken;      /* T: the feed's position when the room was made */
-    uint32_t holds;      /* requests that name the room */
-    uint64_t used_ms;    /* when somebody last had to do with it */
+    struct fanout fanout;
+    uint64_t woken;   /* T: the feed's position when the room was made */
+    uint32_t holds;   /* requests that name the room */
+    uint64_t used_ms; /* when somebody last had to do with it */
     size_t name_len;
     char name[];
 };
@@ -76,6 +78,16 @@ void rooms_tick(struct rooms *rs, uint64_t now_ms);
 
 /* Before the end: wakes the rooms with what they have, and the sources are not asked any more. */
 void rooms_stop(struct rooms *rs);
+
+/* What happened since the start, for metrics. */
+struct rooms_counts {
+    uint64_t deliveries;                    /* messages, once for each client that follows */
+    uint64_t packed, packed_in, packed_out; /* messages compressed; their bytes before, after */
+};
+
+/* Valid until rooms_free, and current. */
+const struct rooms_counts *rooms_counts(const struct rooms *rs);
+size_t rooms_count(const struct rooms *rs); /* in memory */
 
 /* Finds or wakes a room; NULL when there are ROOMS_MAX in use. position: the feed's. */
 struct room *room_get(struct rooms *rs, struct str name, uint64_t position, uint64_t now_ms);

@@ -6,6 +6,7 @@
  *   POST /messages, /rooms/{room}/messages    GET likewise, GET /messages/{id}
  *   GET /ws, /rooms/{room}/ws                 GET /livez, /readyz, /healthz
  *   GET / and its files: assets.c
+ *   GET /metrics, unless it has a port of its own
  */
 #include "gateway/routes.h"
 
@@ -22,6 +23,7 @@
 #include "gateway/answer.h"
 #include "gateway/assets.h"
 #include "gateway/deflate.h"
+#include "gateway/metrics.h"
 #include "gateway/pages.h"
 
 enum route {
@@ -32,6 +34,7 @@ enum route {
     ROUTE_LIVEZ,
     ROUTE_READYZ,
     ROUTE_HEALTHZ,
+    ROUTE_METRICS,
     ROUTE_SLASH,  /* /messages/: redirected */
     ROUTE_SERVER, /* OPTIONS *: the server as a whole */
     ROUTE_ASSET,
@@ -48,6 +51,7 @@ static const char *const allow[] = {
     [ROUTE_LIVEZ] = READ,
     [ROUTE_READYZ] = READ,
     [ROUTE_HEALTHZ] = READ,
+    [ROUTE_METRICS] = READ,
     [ROUTE_SLASH] = READ_AND_WRITE,
     [ROUTE_SERVER] = READ_AND_WRITE,
     [ROUTE_ASSET] = READ,
@@ -73,7 +77,8 @@ static bool room_decode(struct str segment, struct str *room)
 }
 
 /* *rest is the id of ROUTE_MESSAGE; *room the room. */
-static enum route route_of(struct str path, struct str *room, struct str *rest)
+static enum route route_of(const struct routes *r, struct str path, struct str *room,
+                           struct str *rest)
 {
     struct str p = path;
     *room = STR("lobby");
@@ -84,6 +89,8 @@ static enum route route_of(struct str path, struct str *room, struct str *rest)
         return ROUTE_READYZ;
     if (str_eq(p, STR("/healthz")))
         return ROUTE_HEALTHZ;
+    if (str_eq(p, STR("/metrics")) && !r->admin)
+        return ROUTE_METRICS;
     if (cut_prefix(&p, STR("/rooms/"))) {
         const char *slash = p.len ? memchr(p.p, '/', p.len) : NULL;
         if (!slash)
@@ -296,11 +303,13 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
         return;
     }
     if (draft_parse(&d, body, r->settings->content_max, false, &detail) != DRAFT_OK) {
+        r->invalid[SEND_HTTP]++;
         answer_detail(x, 422, STR(""), buf_str(detail));
         buf_free(&detail);
         return;
     }
     const struct send send = {
+        .source = SEND_HTTP,
         .room = room,
         .username = d.username,
         .content = d.content,
@@ -499,11 +508,10 @@ static void redirect(struct exchange *x, const struct http_request *req)
  * theirs: a refusal before the body costs them the connection. */
 static bool refuse(void *ctx, const struct http_request *req, struct response *refusal)
 {
-    (void)ctx;
     struct str room, rest;
     if (!req->expect_continue || req->method == HTTP_OPTIONS)
         return false;
-    enum route route = route_of(req->path, &room, &rest);
+    enum route route = route_of(ctx, req->path, &room, &rest);
     refusal->content_type = "application/json";
     if (route == ROUTE_NONE) {
         refusal->status = 404;
@@ -523,7 +531,7 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
 {
     struct routes *r = ctx;
     struct str room, rest;
-    enum route route = route_of(req->path, &room, &rest);
+    enum route route = route_of(r, req->path, &room, &rest);
     if (route == ROUTE_NONE) {
         exchange_fail(x, 404, "Not Found");
     } else if (req->method == HTTP_OPTIONS) {
@@ -542,6 +550,8 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
         pages_get(r, x, req, room);
     } else if (route == ROUTE_ASSET) {
         asset_answer(asset_find(req->path), x, req);
+    } else if (route == ROUTE_METRICS) {
+        metrics_answer(r, x);
     } else {
         probe(r, x, req, route);
     }

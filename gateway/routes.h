@@ -17,7 +17,10 @@ struct routes {
     struct rooms *rooms;
     struct clients *clients;
     struct history *history;
+    const struct server *server; /* whose routes these are */
+    const struct server *admin;  /* has /metrics instead; NULL: none */
     bool draining;
+    uint64_t invalid[SEND_SOURCES]; /* texts that were no message, since the start */
 };
 
 /* ctx of both is the struct routes. */

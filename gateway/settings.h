@@ -12,7 +12,8 @@ struct settings {
     struct redis_tls_files redis_tls;
     const char *host, *redis_url, *redis_prefix, *persister_url, *allowed_origins;
     const char *replica; /* the name of this gateway, for people and logs; never empty */
-    unsigned long port;
+    const char *admin_host;
+    unsigned long port, admin_port;    /* admin_port 0: /metrics is on port */
     unsigned long conns_max;           /* HTTP connections */
     unsigned long clients_max;         /* WebSocket clients */
     unsigned long content_max;         /* characters */

@@ -53,6 +53,7 @@ void waits_remove(struct waits *ws, struct wait *w)
 /* It is told by the next tell_ending. */
 static void end(struct waits *ws, struct wait *w, enum wait_result result)
 {
+    ws->ended[result]++;
     list_remove(&ws->waiting, w);
     w->ending = true;
     w->result = result;
@@ -79,10 +80,12 @@ static bool met(const struct waits *ws, const struct wait *w)
 void waits_add(struct waits *ws, struct wait *w)
 {
     if (w->opening < ws->opening) {
+        ws->ended[WAIT_LOST]++;
         w->done(w, WAIT_LOST); /* the reply was slower than the news of the next opening */
         return;
     }
     if (met(ws, w)) {
+        ws->ended[WAIT_MET]++;
         w->done(w, WAIT_MET);
         return;
     }

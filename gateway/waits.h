@@ -20,6 +20,7 @@ enum wait_result {
     WAIT_MET,
     WAIT_LOST,    /* a new opening declared the id void, or it cannot be known any more */
     WAIT_TIMEOUT, /* the deadline passed */
+    WAIT_RESULTS,
 };
 
 struct wait {
@@ -39,12 +40,13 @@ struct wait_list {
 };
 
 struct waits {
-    struct wait_list waiting; /* by id, ascending */
-    struct wait_list ending;  /* in the order in which they are told; empty between the calls */
-    size_t count;             /* of both */
-    uint64_t opening;         /* of the log, as the feed has it */
-    uint64_t seen;            /* the feed has everything up to here */
-    uint64_t stored;          /* SQLite has everything up to here */
+    struct wait_list waiting;     /* by id, ascending */
+    struct wait_list ending;      /* in the order in which they are told; empty between the calls */
+    size_t count;                 /* of both */
+    uint64_t opening;             /* of the log, as the feed has it */
+    uint64_t seen;                /* the feed has everything up to here */
+    uint64_t stored;              /* SQLite has everything up to here */
+    uint64_t ended[WAIT_RESULTS]; /* since the start, by result */
 };
 
 /* Adds a wait, or calls done at once when nothing is to be waited for. */

@@ -28,6 +28,7 @@ enum ws_close {
     WS_CLOSE_PROTOCOL = 1002,
     WS_CLOSE_UNSUPPORTED = 1003,
     WS_CLOSE_NO_STATUS = 1005, /* never on the wire */
+    WS_CLOSE_LOST = 1006,      /* likewise: no close frame came */
     WS_CLOSE_BAD_DATA = 1007,
     WS_CLOSE_POLICY = 1008,
     WS_CLOSE_TOO_BIG = 1009,
