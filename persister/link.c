@@ -192,6 +192,16 @@ bool link_ready(const struct link *l, const char **why)
     return ingest_ready(l->ingest, why);
 }
 
+const struct log_link *link_log(const struct link *l)
+{
+    return &l->log;
+}
+
+const struct ingest_status *link_ingest(const struct link *l)
+{
+    return ingest_status(l->ingest);
+}
+
 static void add_number(struct buf **json, const char *name, uint64_t n)
 {
     buf_printf(json, ",\"%s\":%" PRIu64, name, n);

@@ -4,10 +4,9 @@
 #define PERSISTER_LINK_H
 
 #include "common/buf.h"
+#include "common/log_link.h"
 #include "persister/ingest.h"
 
-struct event_base;
-struct evdns_base;
 struct link;
 struct redis_tls_files;
 
@@ -31,6 +30,10 @@ void link_free(struct link *l);
 
 /* Is the log open and followed, and stored? If not, *why says so; valid until the next event. */
 bool link_ready(const struct link *l, const char **why);
+
+/* For metrics; valid until link_free, and current. */
+const struct log_link *link_log(const struct link *l);
+const struct ingest_status *link_ingest(const struct link *l);
 
 /* Appends what it knows as members of a JSON object: "redis":"up","state":"watching",… */
 void link_describe(const struct link *l, struct buf **json);

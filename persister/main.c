@@ -17,6 +17,7 @@
 #include "common/version.h"
 #include "persister/backup.h"
 #include "persister/link.h"
+#include "persister/metrics.h"
 #include "persister/routes.h"
 #include "persister/settings.h"
 
@@ -51,7 +52,16 @@ static void describe(void *ctx, struct buf **json)
     link_describe(p->link, json);
 }
 
-static const struct routes_owner routes_owner = {.ready = ready, .describe = describe};
+static void metrics(void *ctx, struct buf **out)
+{
+    const struct persister *p = ctx;
+    metrics_write(
+        &(struct metrics_of){p->server, p->routes, p->store, p->link, p->settings.backlog_limit},
+        out);
+}
+
+static const struct routes_owner routes_owner = {
+    .ready = ready, .describe = describe, .metrics = metrics};
 
 static void stored(void *ctx)
 {

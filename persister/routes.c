@@ -19,6 +19,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/message.h"
+#include "common/program_metrics.h"
 #include "common/version.h"
 #include "persister/backup.h"
 #include "persister/routes_query.h"
@@ -47,7 +48,9 @@ struct routes {
     void *owner_ctx;
     struct asked_list waiting; /* for min_id */
     struct event sweep;        /* pending while somebody waits */
+    size_t nwaiting;
     bool draining;
+    struct histogram read_seconds;
 };
 
 /* ---- answers ---- */
@@ -100,7 +103,10 @@ static void answer_page(struct routes *r, struct asked *a)
     struct store_page page;
     struct buf *headers = NULL, *array = NULL;
     a->query.page.room = str_of(a->query.room);
-    if (!store_history(r->store, &a->query.page, a->lines ? '\n' : ',', &page)) {
+    uint64_t began_us = now_us();
+    bool read = store_history(r->store, &a->query.page, a->lines ? '\n' : ',', &page);
+    histogram_add(&r->read_seconds, now_us() - began_us);
+    if (!read) {
         answer_failing(r, a->x);
         return;
     }
@@ -126,6 +132,7 @@ static void answer_page(struct routes *r, struct asked *a)
 static void wait_end(struct routes *r, struct asked *a)
 {
     TAILQ_REMOVE(&r->waiting, a, entry);
+    r->nwaiting--;
     if (TAILQ_EMPTY(&r->waiting))
         event_del(&r->sweep);
     free(a);
@@ -139,6 +146,7 @@ static void wait_begin(struct routes *r, const struct asked *asked)
     if (TAILQ_EMPTY(&r->waiting))
         event_add(&r->sweep, &(struct timeval){.tv_usec = SWEEP_MS * 1000L});
     TAILQ_INSERT_TAIL(&r->waiting, a, entry);
+    r->nwaiting++;
 }
 
 static void get_messages(struct routes *r, struct exchange *x, const struct http_request *req)
@@ -305,6 +313,14 @@ static void post_backup(struct routes *r, struct exchange *x)
         exchange_fail(x, 409, error);
 }
 
+static void answer_metrics(struct routes *r, struct exchange *x)
+{
+    struct buf *out = NULL;
+    r->owner->metrics(r->owner_ctx, &out);
+    metrics_respond(x, buf_str(out));
+    buf_free(&out);
+}
+
 /* ---- the table ---- */
 
 static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
@@ -316,14 +332,15 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
     bool is_message = path.len > item.len && memcmp(path.p, item.p, item.len) == 0 &&
                       !memchr(path.p + item.len, '/', path.len - item.len);
     bool is_livez = str_eq(path, STR("/livez")), is_readyz = str_eq(path, STR("/readyz"));
-    bool is_healthz = str_eq(path, STR("/healthz"));
+    bool is_healthz = str_eq(path, STR("/healthz")), is_metrics = str_eq(path, STR("/metrics"));
     bool is_backup = str_eq(path, STR("/admin/backup"));
     (void)body;
     if (is_backup && req->method == HTTP_POST)
         post_backup(r, x);
     else if (is_backup)
         answer_json(x, 405, STR("Allow: POST\r\n"), STR("{\"detail\":\"Method Not Allowed\"}"));
-    else if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz)
+    else if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz &&
+             !is_metrics)
         exchange_fail(x, 404, "Not Found");
     else if (req->method != HTTP_GET && req->method != HTTP_HEAD)
         answer_json(x, 405, STR("Allow: GET, HEAD\r\n"),
@@ -332,6 +349,8 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
         get_messages(r, x, req);
     else if (is_message)
         get_message(r, x, (struct str){path.p + item.len, path.len - item.len});
+    else if (is_metrics)
+        answer_metrics(r, x);
     else
         answer_probe(r, x, is_livez ? NULL : unready_reason(r), is_healthz || is_verbose(req));
 }
@@ -351,6 +370,21 @@ struct routes *routes_new(struct event_base *base, struct store *store, struct b
     TAILQ_INIT(&r->waiting);
     event_assign(&r->sweep, base, -1, EV_PERSIST, sweep_cb, r);
     return r;
+}
+
+const struct histogram *routes_read_seconds(const struct routes *r)
+{
+    return &r->read_seconds;
+}
+
+size_t routes_waiting(const struct routes *r)
+{
+    return r->nwaiting;
+}
+
+bool routes_ready(struct routes *r)
+{
+    return !unready_reason(r);
 }
 
 void routes_drain(struct routes *r)

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -402,6 +403,24 @@ static void job_copy_entries(struct store_job *job, const struct entry *entries)
             .value = copy_str(&to, e->value),
         };
     }
+}
+
+/* 0 for one that is not there. */
+static uint64_t file_bytes(const char *path)
+{
+    struct stat file;
+    return path && stat(path, &file) == 0 ? (uint64_t)file.st_size : 0;
+}
+
+void store_counts(struct store *s, struct store_counts *out)
+{
+    const char *path = sqlite3_db_filename(s->reader, "main");
+    pthread_mutex_lock(&s->mutex);
+    out->commit_seconds = s->commit_seconds;
+    out->removed = s->removed;
+    pthread_mutex_unlock(&s->mutex);
+    out->database_bytes = file_bytes(path);
+    out->wal_bytes = file_bytes(sqlite3_filename_wal(path));
 }
 
 void store_commit(struct store *s, const struct store_commit *c, store_done_cb done, void *arg)

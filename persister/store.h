@@ -9,6 +9,7 @@
 #define PERSISTER_STORE_H
 
 #include "common/buf.h"
+#include "common/metrics.h"
 #include "common/script.h"
 #include <stdatomic.h>
 
@@ -110,6 +111,16 @@ bool store_history(struct store *s, const struct store_query *q, char end, struc
 
 /* Is SQLite failing now? The last failure's words, or NULL. For /readyz. */
 const char *store_trouble(const struct store *s);
+
+/* ---- For metrics ---- */
+
+struct store_counts {
+    struct histogram commit_seconds;    /* of commits since the start, with those that failed */
+    uint64_t removed;                   /* messages that the retention removed since the start */
+    uint64_t database_bytes, wal_bytes; /* the files, now */
+};
+
+void store_counts(struct store *s, struct store_counts *out);
 
 /* ---- Without a store ---- */
 

@@ -79,7 +79,9 @@ struct store {
     struct store_job *job; /* to be run */
     struct store_retention retention;
     struct store_news news;
-    bool prune; /* look for messages to be pruned */
+    struct histogram commit_seconds;
+    uint64_t removed; /* by the retention, since the start */
+    bool prune;       /* look for messages to be pruned */
     bool stop;
 
     /* The writer's, once its thread runs. */

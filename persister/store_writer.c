@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/iso_time.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -280,28 +281,25 @@ static bool delete_up_to(struct store *s, uint64_t last)
     return run(w);
 }
 
-/* *more: the step was a full one, another one should follow. */
-static enum store_result prune(struct store *s, const struct store_retention *r, bool *more,
-                               char *why)
+/* Returns how many messages went: a full step should be followed by another one; 0 with "" in why:
+ * there was nothing to do. */
+static uint64_t prune(struct store *s, const struct store_retention *r, char *why)
 {
     uint64_t n = 0;
     struct store_log log = s->log;
-    *more = false;
     why[0] = 0;
     enum store_result result = STORE_FAILED;
     if (count_rows(s) && choose(s, r, &log.pruned, &n)) {
         if (n == 0)
-            return STORE_OK;
+            return 0;
         if (execute(s, "BEGIN IMMEDIATE") && delete_up_to(s, log.pruned) && write_log(s, &log))
             result = STORE_OK;
     }
-    result = finish(s, result, why);
-    if (result == STORE_OK) {
-        s->log = log;
-        s->rows -= n;
-        *more = n == PRUNE_STEP;
-    }
-    return result;
+    if (finish(s, result, why) != STORE_OK)
+        return 0;
+    s->log = log;
+    s->rows -= n;
+    return n;
 }
 
 /* ---- the thread ---- */
@@ -322,9 +320,12 @@ static void run_job(struct store *s)
     struct store_job *job = s->job;
     s->job = NULL;
     pthread_mutex_unlock(&s->mutex);
+    uint64_t began_us = now_us();
     enum store_result result = commit(s, job, why);
+    uint64_t took_us = now_us() - began_us;
     job_free(job);
     pthread_mutex_lock(&s->mutex);
+    histogram_add(&s->commit_seconds, took_us);
     s->news.committed = true;
     s->news.result = result;
     memcpy(s->news.why, why, sizeof why);
@@ -335,16 +336,17 @@ static void run_job(struct store *s)
 static void run_prune(struct store *s)
 {
     char why[STORE_WHY_BYTES];
-    bool more;
     struct store_retention r = s->retention;
     s->prune = false;
     pthread_mutex_unlock(&s->mutex);
-    bool ok = prune(s, &r, &more, why) == STORE_OK;
+    uint64_t removed = prune(s, &r, why);
+    bool ok = !why[0];
     if (!ok && !s->prune_fails)
         log_warn("old messages cannot be removed", "reason=%s", why);
     s->prune_fails = !ok;
     pthread_mutex_lock(&s->mutex);
-    s->prune = s->prune || more;
+    s->removed += removed;
+    s->prune = s->prune || removed == PRUNE_STEP;
     tell(s);
 }
 
