@@ -3,7 +3,7 @@
 #include "gateway/clients_internal.h"
 
 const unsigned clients_close_codes[CLOSE_CODES] = {1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008,
-                                                   1009, 1010, 1011, 1012, 1013, 4008, 4429};
+                                                   1009, 1010, 1011, 1012, 1013, 4008, 4429, 0};
 
 const struct clients_counts *clients_counts(const struct clients *cs)
 {

@@ -339,8 +339,7 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
         post_backup(r, x);
     else if (is_backup)
         answer_json(x, 405, STR("Allow: POST\r\n"), STR("{\"detail\":\"Method Not Allowed\"}"));
-    else if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz &&
-             !is_metrics)
+    else if (!is_messages && !is_message && !is_livez && !is_readyz && !is_healthz && !is_metrics)
         exchange_fail(x, 404, "Not Found");
     else if (req->method != HTTP_GET && req->method != HTTP_HEAD)
         answer_json(x, 405, STR("Allow: GET, HEAD\r\n"),
