@@ -436,11 +436,10 @@ void conn_sent(struct conn *c, ssize_t sent)
 
 /* ---- its beginning and its end ---- */
 
-void conn_new(struct server *s, int fd)
+void conn_new(struct server *s, int fd, const struct address *peer, void *guest)
 {
     struct conn *c = mem_zalloc(sizeof *c);
-    c->server = s;
-    c->last = &c->first;
+    *c = (struct conn){.server = s, .last = &c->first, .peer = *peer, .guest = guest};
     event_assign(&c->readable, s->base, fd, EV_READ | EV_PERSIST, conn_readable_cb, c);
     s->nconns++;
     conn_join_wait(c, WAIT_IDLE);
@@ -478,6 +477,7 @@ void conn_doom(struct conn *c)
     conn_count_unsent(c);
     TAILQ_REMOVE(&s->waits[c->wait], c, waiting);
     s->nconns--;
+    listener_tell_closed(c);
     if (c->is_owing)
         TAILQ_REMOVE(&s->owing, c, owing);
     c->is_owing = false;

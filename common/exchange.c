@@ -11,11 +11,9 @@
  * costs no further copy; the answer of another is kept until its turn has come. An exchange
  * outlives its connection until it is answered: whoever holds it never holds a dead pointer.
  */
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "common/json.h"
 #include "common/mem.h"
@@ -206,24 +204,19 @@ bool exchange_gone(const struct exchange *x)
     return !x->conn;
 }
 
-const char *exchange_peer(const struct exchange *x)
+struct address exchange_peer(const struct exchange *x)
 {
-    static char text[INET6_ADDRSTRLEN];
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof address;
-    const char *mapped = "::ffff:";
-    const void *in = NULL;
-    if (!x->conn ||
-        getpeername(event_get_fd(&x->conn->readable), (struct sockaddr *)&address, &size))
-        return "";
-    if (address.ss_family == AF_INET)
-        in = &((struct sockaddr_in *)&address)->sin_addr;
-    else if (address.ss_family == AF_INET6)
-        in = &((struct sockaddr_in6 *)&address)->sin6_addr;
-    if (!in || !inet_ntop(address.ss_family, in, text, sizeof text))
-        return "";
-    bool is_mapped = strncmp(text, mapped, strlen(mapped)) == 0 && strchr(text, '.');
-    return is_mapped ? text + strlen(mapped) : text;
+    return x->conn ? x->conn->peer : (struct address){{0}};
+}
+
+void *exchange_guest(const struct exchange *x)
+{
+    return x->conn ? x->conn->guest : NULL;
+}
+
+void exchange_add_headers(struct exchange *x, struct str headers)
+{
+    buf_add_str(&x->headers, headers);
 }
 
 int exchange_take(struct exchange *x, struct buf **in, struct buf **out)
@@ -242,6 +235,7 @@ int exchange_take(struct exchange *x, struct buf **in, struct buf **out)
     buf_add(in, s->input->p, s->input->len);
     *out = c->out;
     c->out = NULL;
+    c->guest = NULL;
     exchange_unlink_first(c);
     exchange_free(x);
     conn_doom(c);

@@ -4,11 +4,13 @@
  * once instead of for each. With TCP_DEFER_ACCEPT a connection is accepted when its first bytes
  * are there.
  *
- * Two ways to be full, and both still answer: beyond conns_max a connection is accepted, told 503
- * and closed. Without free descriptors nothing can be accepted, and a level-triggered listener
- * would spin: accepting pauses, and at each retry a spare descriptor lets some be told 503.
+ * Who may not stay is still answered: beyond conns_max, or where server_ops.opened says no, a
+ * connection is accepted, told why and closed. Without free descriptors nothing can be accepted,
+ * and a level-triggered listener would spin: accepting pauses, and at each retry a spare descriptor
+ * lets some be told 503.
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -22,32 +24,44 @@
 enum {
     STARVED_MS = 200,      /* a pause of accepting */
     DROPPED_READS_MAX = 4, /* of who is turned away: its request, not all that it can send */
+    ANSWER_BYTES = 512,    /* of what it is told */
 };
 
-/* Tells a connection that there is no room. Its request is read first: closing a socket with
- * unread bytes resets it, and the answer would be lost. */
-static void turn_away(struct server *s, int fd)
+static const struct http_refusal no_room = {503, "Too many connections"};
+
+/* Tells a connection why it may not stay. Its request is read first: closing a socket with unread
+ * bytes resets it, and the answer would be lost. */
+static void turn_away(struct server *s, int fd, struct http_refusal no)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                                 "Content-Type: application/json\r\n"
-                                 "Content-Length: 33\r\n"
-                                 "Retry-After: 1\r\n"
-                                 "Connection: close\r\n"
-                                 "\r\n"
-                                 "{\"detail\":\"Too many connections\"}";
-    char dropped[4096];
+    char answer[ANSWER_BYTES], dropped[4096];
     s->counts.turned_away++;
+    int size = snprintf(answer, sizeof answer,
+                        "HTTP/1.1 %d %s\r\n"
+                        "Content-Type: application/json\r\n"
+                        "Content-Length: %zu\r\n"
+                        "Retry-After: 1\r\n"
+                        "Connection: close\r\n"
+                        "\r\n"
+                        "{\"detail\":\"%s\"}",
+                        no.status, http_status_words(no.status),
+                        strlen("{\"detail\":\"\"}") + strlen(no.reason), no.reason);
+    assert(size > 0 && size < ANSWER_BYTES);
     for (int i = 0; i < DROPPED_READS_MAX; i++)
         if (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) < (ssize_t)sizeof dropped)
             break;
-    send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    send(fd, answer, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
     close(fd);
 }
 
-static int accept_one(struct server *s)
+static int accept_one(struct server *s, struct address *peer)
 {
-    return accept4(event_get_fd(&s->listening), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage from = {0};
+    socklen_t size = sizeof from;
+    int fd = accept4(event_get_fd(&s->listening), (struct sockaddr *)&from, &size,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    *peer = address_of((struct sockaddr *)&from);
+    return fd;
 }
 
 static int spare_open(void)
@@ -64,8 +78,9 @@ static void listener_starve(struct server *s, int error)
     s->counts.pauses++;
     if (s->spare >= 0)
         close(s->spare);
-    for (int i = 0, fd; i < TURN_ACCEPTS && (fd = accept_one(s)) >= 0; i++)
-        turn_away(s, fd);
+    struct address peer;
+    for (int i = 0, fd; i < TURN_ACCEPTS && (fd = accept_one(s, &peer)) >= 0; i++)
+        turn_away(s, fd, no_room);
     s->spare = spare_open();
     event_del(&s->listening);
     event_add(&s->starved, &(struct timeval){.tv_usec = STARVED_MS * 1000L});
@@ -79,21 +94,33 @@ static void listener_emptied(struct server *s)
     s->starving = false;
 }
 
-static void listener_take(struct server *s, int fd)
+static void listener_admit(struct server *s, int fd, const struct address *peer)
 {
-    s->counts.accepted++;
-    conn_new(s, fd);
+    struct http_refusal no = no_room;
+    void *guest = NULL;
+    bool room = s->nconns < s->conns_max;
+    if (room && (!s->ops->opened || s->ops->opened(s->ctx, peer, &guest, &no))) {
+        s->counts.accepted++;
+        conn_new(s, fd, peer, guest);
+    } else {
+        turn_away(s, fd, no);
+    }
+}
+
+void listener_tell_closed(struct conn *c)
+{
+    if (c->guest)
+        c->server->ops->closed(c->server->ctx, c->guest);
+    c->guest = NULL;
 }
 
 /* False: nothing more to accept for now. */
 static bool listener_accept(struct server *s)
 {
-    int fd = accept_one(s);
+    struct address peer;
+    int fd = accept_one(s, &peer);
     if (fd >= 0) {
-        if (s->nconns < s->conns_max)
-            listener_take(s, fd);
-        else
-            turn_away(s, fd);
+        listener_admit(s, fd, &peer);
         return !s->draining;
     }
     switch (errno) {
@@ -128,8 +155,8 @@ static void starved_cb(evutil_socket_t fd, short what, void *arg)
 
 /* ---- opening ---- */
 
-static bool address_of(const struct server_config *config, struct sockaddr_storage *address,
-                       socklen_t *size)
+static bool address_parse(const struct server_config *config, struct sockaddr_storage *address,
+                          socklen_t *size)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)address;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
@@ -182,7 +209,7 @@ bool listener_open(struct server *s, const struct server_config *config, char *e
 {
     struct sockaddr_storage address;
     socklen_t address_size;
-    if (!address_of(config, &address, &address_size)) {
+    if (!address_parse(config, &address, &address_size)) {
         snprintf(error, size, "%s is not a numeric address", config->host);
         return false;
     }

@@ -20,6 +20,7 @@
 
 #include <stdint.h>
 
+#include "common/address.h"
 #include "common/buf.h"
 #include "common/http.h"
 
@@ -50,6 +51,14 @@ struct server_ops {
     /* Appends headers that every answer to this request carries (CORS, X-Request-ID), also the
      * server's own 400s and 413s once the head is parsed. May be NULL. */
     void (*headers)(void *ctx, const struct http_request *req, struct buf **out);
+
+    /* A connection was accepted. False to turn it away after filling *no, which is told at once;
+     * true to keep it, with whatever *guest is set to (NULL before the call). May be NULL. */
+    bool (*opened)(void *ctx, const struct address *peer, void **guest, struct http_refusal *no);
+
+    /* It has ended, unless exchange_take took it: then the guest is the taker's. Not called for a
+     * guest that is NULL. */
+    void (*closed)(void *ctx, void *guest);
 };
 
 struct server_config {
@@ -114,8 +123,14 @@ void exchange_fail(struct exchange *x, int status, const char *words);
 /* Has the client gone? An answer would be dropped. */
 bool exchange_gone(const struct exchange *x);
 
-/* The peer's address as text, for logs ("" when it has gone); valid until the next call. */
-const char *exchange_peer(const struct exchange *x);
+/* The peer's address; :: when it has gone. */
+struct address exchange_peer(const struct exchange *x);
+
+/* What server_ops.opened set for the connection; NULL when it has gone. */
+void *exchange_guest(const struct exchange *x);
+
+/* Adds headers (each `Name: value\r\n`) to the answer that will come. */
+void exchange_add_headers(struct exchange *x, struct str headers);
 
 /*
  * Takes the socket from the server, for a protocol of its own: the exchange is gone afterwards, and

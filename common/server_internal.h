@@ -83,6 +83,9 @@ struct conn {
     size_t unsent;                  /* of out and queued: its part of server->unsent */
     size_t answers;                 /* in out, since it was empty */
     size_t progress;                /* bytes sent since the deadline of WAIT_WRITE was set */
+
+    struct address peer;
+    void *guest; /* see server_ops.opened */
 };
 
 /* Input of a connection that is not used up yet, in its own buffer or in the shared one. */
@@ -128,8 +131,11 @@ struct server {
 bool listener_open(struct server *s, const struct server_config *config, char *error, size_t size);
 void listener_close(struct server *s);
 
-/* conn.c: takes the descriptor, and reads at once. */
-void conn_new(struct server *s, int fd);
+/* The guest of a connection has gone. */
+void listener_tell_closed(struct conn *c);
+
+/* conn.c: takes the descriptor and the guest, and reads at once. */
+void conn_new(struct server *s, int fd, const struct address *peer, void *guest);
 
 /* Parses what was read and had to wait. */
 void conn_resume(struct conn *c);

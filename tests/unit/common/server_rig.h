@@ -48,7 +48,10 @@ static struct {
     struct exchange *held[HELD_MAX]; /* requests to /late */
     size_t nheld;
     size_t requests; /* handled */
-    int taken;       /* descriptor of /take */
+    size_t guests;   /* opened and not closed */
+    struct address last_peer;
+    bool closed_door; /* opened says no */
+    int taken;        /* descriptor of /take */
     struct buf *taken_in, *taken_out;
 } rig;
 
@@ -110,7 +113,28 @@ static inline void hook(void *ctx, const struct http_request *req, struct buf **
     buf_add_str(out, STR("X-Hook: 1\r\n"));
 }
 
-static const struct server_ops ops = {.request = handle, .refuse = refuse, .headers = hook};
+static inline bool opened(void *ctx, const struct address *peer, void **guest,
+                          struct http_refusal *no)
+{
+    assert_ptr_equal(ctx, &rig);
+    rig.last_peer = *peer;
+    *no = (struct http_refusal){429, "too many of you"};
+    if (rig.closed_door)
+        return false;
+    rig.guests++;
+    *guest = &rig.guests;
+    return true;
+}
+
+static inline void closed(void *ctx, void *guest)
+{
+    assert_ptr_equal(ctx, &rig);
+    assert_ptr_equal(guest, &rig.guests);
+    rig.guests--;
+}
+
+static const struct server_ops ops = {
+    .request = handle, .refuse = refuse, .headers = hook, .opened = opened, .closed = closed};
 
 /* ---- the rig ---- */
 

@@ -134,6 +134,47 @@ static void test_idle_and_unread(void **state)
     close(fd);
 }
 
+/* ---- guests ---- */
+
+static void test_guests(void **state)
+{
+    (void)state;
+    char text[ADDRESS_TEXT_BYTES];
+    int first = dial_and_say(GET("/late")), second = dial_and_say(GET("/now"));
+    assert_int_equal(rig.guests, 2);
+    assert_ptr_equal(exchange_guest(rig.held[0]), &rig.guests);
+    address_write(text, &rig.last_peer);
+    assert_string_equal(text, "127.0.0.1");
+    close(second);
+    turn();
+    assert_int_equal(rig.guests, 1);
+    exchange_add_headers(rig.held[0], STR("X-Added: 3\r\n"));
+    answer(rig.held[0], "x");
+    assert_string_equal(hear(first),
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n"
+                        "X-Hook: 1\r\nX-Added: 3\r\nX-Own: 2\r\n\r\nx");
+    say(first, GET("/take"));
+    assert_true(rig.taken >= 0);
+    assert_int_equal(rig.guests, 1); /* its taker tells when it goes */
+    close(first);
+}
+
+static void test_guest_turned_away(void **state)
+{
+    (void)state;
+    rig.closed_door = true;
+    int fd = dial_and_say(GET("/now"));
+    assert_string_equal(hear(fd),
+                        FAIL("429 Too Many Requests", "28",
+                             "Retry-After: 1\r\nConnection: close\r\n", "too many of you") " EOF");
+    assert_int_equal(server_conns(rig.server), 0);
+    close(fd);
+    rig.closed_door = false;
+    fd = dial_and_say(GET("/now"));
+    assert_string_equal(hear(fd), OK("3", "now"));
+    close(fd);
+}
+
 /* ---- ends ---- */
 
 static void test_gone(void **state)
@@ -141,13 +182,17 @@ static void test_gone(void **state)
     (void)state;
     struct linger reset = {.l_onoff = 1};
     int fd = dial_and_say(GET("/late") GET("/now") GET("/late"));
-    assert_string_equal(exchange_peer(rig.held[0]), "127.0.0.1");
+    char text[ADDRESS_TEXT_BYTES];
+    const struct address peer = exchange_peer(rig.held[0]);
+    address_write(text, &peer);
+    assert_string_equal(text, "127.0.0.1");
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(fd);
     turn();
     assert_int_equal(server_conns(rig.server), 0);
     assert_true(exchange_gone(rig.held[0]) && exchange_gone(rig.held[1]));
-    assert_string_equal(exchange_peer(rig.held[0]), "");
+    const struct address nobody = exchange_peer(rig.held[0]), none = {{0}};
+    assert_true(address_eq(&nobody, &none));
     answer(rig.held[1], "x");
     exchange_fail(rig.held[0], 503, "x");
 }
@@ -307,6 +352,8 @@ int main(void)
         TEST(test_deadline_behind_pending),
         TEST(test_write_deadline_wants_progress),
         TEST(test_idle_and_unread),
+        TEST(test_guests),
+        TEST(test_guest_turned_away),
         TEST(test_gone),
         TEST(test_half_closed),
         TEST(test_close_amid_pipeline),
