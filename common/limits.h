@@ -52,10 +52,13 @@ enum {
     WS_CONTROL_BYTES_MAX = 125,    /* RFC 6455 section 5.5 */
     WS_PING_MS = 25000,
     WS_PONG_MS = 10000, /* without any byte after a ping: closed */
-    WS_CLOSE_MS = 5000, /* for the closing handshake and the last bytes */
+    WS_MESSAGE_MS = 30000, /* for a whole message, from its first byte: close 1008 */
+    WS_CLOSE_MS = 5000,    /* for the closing handshake and the last bytes */
 
     /* Addresses */
-    PEERS_MAX = 65536, /* counted one by one; further ones share one count */
+    PEERS_MAX = 65536,        /* counted one by one; further ones share one count */
+    RATE_REFUSALS_MAX = 100,  /* messages of a WebSocket refused by its rate … */
+    RATE_REFUSALS_MS = 10000, /* … within this time: one more closes it with 4429 */
 
     /* The loop */
     BATCH_JOBS = 64,     /* writes of one batch */

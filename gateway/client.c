@@ -93,6 +93,9 @@ void client_doom(struct client *c)
         client_count_close(c, CLOSE_BY_CLIENT, WS_CLOSE_LOST);
     leave(c);
     c->state = CLIENT_DOOMED;
+    if (c->guest)
+        c->clients->ops->gone(c->clients->ctx, c->guest);
+    c->guest = NULL;
     event_del(&c->readable);
     if (c->writable) {
         event_free(c->writable);
@@ -463,10 +466,12 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
     client_read(c);
 }
 
-void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint64_t after,
-                uint32_t newest, bool deflate, struct buf *in, struct buf *out, uint64_t now_ms)
+void client_new(struct clients *cs, int fd, struct guest *guest, struct room *room, bool resume,
+                uint64_t after, uint32_t newest, bool deflate, struct buf *in, struct buf *out,
+                uint64_t now_ms)
 {
     struct client *c = mem_zalloc(sizeof *c);
+    c->guest = guest;
     c->clients = cs;
     c->room = room;
     c->in = in;

@@ -16,6 +16,7 @@
 #include "gateway/websocket.h"
 
 struct clients;
+struct guest;
 
 enum client_state {
     CLIENT_JOINING, /* no cursor yet */
@@ -43,6 +44,7 @@ struct client {
     uint32_t newest;  /* JOINING: this many of the newest are wanted, 0: all after `after` */
     uint32_t pending; /* posts and history under way that name this client */
     uint64_t join_before, join_floor; /* JOINING: what was asked of the persister */
+    struct guest *guest;              /* who it is, for limits; NULL: nothing is limited */
     enum client_state state;
     bool owing;       /* on the list of those to be written */
     bool busy;        /* in the batch */
@@ -97,6 +99,8 @@ struct clients_ops {
     /* A whole text message of a live client. */
     void (*message)(void *ctx, struct client *c, struct str text);
     uint64_t (*position)(void *ctx); /* of the feed */
+    /* A client with a guest has ended. */
+    void (*gone)(void *ctx, struct guest *guest);
 };
 
 struct clients_config {
@@ -124,9 +128,10 @@ static inline const struct room_log *client_log(const struct client *c)
 
 /* Takes the descriptor and the buffers (bytes that came behind the handshake, and bytes that must
  * go before anything else: the 101 is among them). resume: all after `after`, else the newest.
- * deflate: it takes and sends compressed messages. */
-void client_new(struct clients *cs, int fd, struct room *room, bool resume, uint64_t after,
-                uint32_t newest, bool deflate, struct buf *in, struct buf *out, uint64_t now_ms);
+ * deflate: it takes and sends compressed messages. Takes the guest, too. */
+void client_new(struct clients *cs, int fd, struct guest *guest, struct room *room, bool resume,
+                uint64_t after, uint32_t newest, bool deflate, struct buf *in, struct buf *out,
+                uint64_t now_ms);
 
 /* Sends a frame of its own to one client, between two shared ones; nothing when it is closing. */
 void client_send(struct client *c, enum ws_opcode opcode, struct str payload);

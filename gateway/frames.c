@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/message.h"
@@ -101,12 +102,42 @@ void frames_hello(const struct routes *r, struct buf **out)
     buf_free(&hello);
 }
 
+static char *nonce_of(const struct draft *d)
+{
+    struct buf *json = NULL;
+    if (!d->has_nonce)
+        return NULL;
+    json_add_string(&json, d->nonce);
+    char *nonce = mem_strndup(buf_str(json).p, buf_len(json));
+    buf_free(&json);
+    return nonce;
+}
+
+/* It is over its rate: d is its message, or NULL when that could not be read. */
+static void frame_limited(struct client *c, struct draft *d, const char *why, bool abusive)
+{
+    struct framed f = {.client = c, .nonce = d ? nonce_of(d) : NULL};
+    frame_fail(&f, "rate_limited", why);
+    free(f.nonce);
+    if (abusive)
+        client_close(c, WS_CLOSE_RATE, why);
+}
+
 void routes_frame(void *ctx, struct client *c, struct str text)
 {
     struct routes *r = ctx;
     struct draft d;
     struct buf *detail = NULL;
+    const char *why = NULL;
+    enum guest_answer welcome = guests_frame(r->guests, c->guest, now_us(), &why);
     enum draft_result result = draft_parse(&d, text, r->settings->content_max, true, &detail);
+    if (welcome != GUEST_WELCOME) {
+        frame_limited(c, result == DRAFT_OK ? &d : NULL, why, welcome == GUEST_ABUSIVE);
+        buf_free(&detail);
+        if (result == DRAFT_OK)
+            draft_done(&d);
+        return;
+    }
     if (result == DRAFT_PING) {
         frame_pong(c, &d);
         draft_done(&d);
@@ -120,14 +151,7 @@ void routes_frame(void *ctx, struct client *c, struct str text)
         return;
     }
     struct framed *f = mem_zalloc(sizeof *f);
-    f->client = c;
-    if (d.has_nonce) {
-        struct buf *nonce = NULL;
-        json_add_string(&nonce, d.nonce);
-        struct str s = buf_str(nonce);
-        f->nonce = mem_strndup(s.p, s.len);
-        buf_free(&nonce);
-    }
+    *f = (struct framed){.client = c, .nonce = nonce_of(&d)};
     const struct send send = {.source = SEND_WS,
                               .room = {c->room->name, c->room->name_len},
                               .username = d.username,

@@ -57,7 +57,14 @@ static void frame(void *ctx, struct client *c, struct str text)
     routes_frame(&g->routes, c, text);
 }
 
-static const struct clients_ops clients_ops = {.message = frame, .position = position};
+static void gone(void *ctx, struct guest *guest)
+{
+    struct gateway *g = ctx;
+    guests_close(g->routes.guests, guest);
+}
+
+static const struct clients_ops clients_ops = {
+    .message = frame, .position = position, .gone = gone};
 
 /* ---- whence rooms have what is older ---- */
 
@@ -120,6 +127,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
         return;
     g->swept_ms = now;
     clients_sweep(g->clients, now);
+    guests_sweep(g->routes.guests, now_us());
     rooms_sweep(g->rooms, now);
 }
 
@@ -159,7 +167,11 @@ static bool start(struct gateway *g)
 {
     const struct settings *s = &g->settings;
     char error[ERROR_BYTES];
+    const struct guests_config guests = {s->trusted_proxies, s->conns_per_address,
+                                         s->client_rate,     s->client_burst,
+                                         s->address_rate,    s->address_burst};
     g->routes.settings = s;
+    g->routes.guests = guests_new(&guests);
     if (!loop_init(&g->loop, drain, g, error, sizeof error) ||
         !writes_start(s, error, sizeof error) || !servers_start(g, error, sizeof error)) {
         log_error("cannot start", "reason=%s", error);
@@ -209,6 +221,7 @@ static void stop(struct gateway *g)
     rooms_free(g->rooms);
     server_free(g->server);
     server_free(g->admin);
+    guests_free(g->routes.guests);
     batch_close();
     deflate_done();
     if (g->tick)

@@ -24,6 +24,7 @@
 #include "gateway/assets.h"
 #include "gateway/deflate.h"
 #include "gateway/metrics.h"
+#include "gateway/origins.h"
 #include "gateway/pages.h"
 
 enum route {
@@ -118,38 +119,14 @@ static enum route route_of(const struct routes *r, struct str path, struct str *
     return asset_find(path) ? ROUTE_ASSET : ROUTE_NONE;
 }
 
-/* ---- origins ---- */
-
-static bool origin_allowed(const struct settings *s, struct str origin)
-{
-    if (strcmp(s->allowed_origins, "*") == 0 || !origin.p)
-        return true;
-    for (const char *p = s->allowed_origins; *p;) {
-        size_t len = strcspn(p, ",");
-        struct str one = {p, len};
-        while (one.len && *one.p == ' ')
-            one.p++, one.len--;
-        if (str_eq_nocase(one, origin))
-            return true;
-        p += len + (p[len] == ',');
-    }
-    return false;
-}
+/* ---- headers of every answer ---- */
 
 static void add_headers(void *ctx, const struct http_request *req, struct buf **out)
 {
     const struct routes *r = ctx;
-    struct str origin = http_header(req, "Origin"), id = http_header(req, "X-Request-ID");
-    bool all = strcmp(r->settings->allowed_origins, "*") == 0;
+    struct str id = http_header(req, "X-Request-ID");
     buf_printf(out, "Chat-Replica: %s\r\n", r->settings->replica);
-    if (!all)
-        buf_add_str(out, STR("Vary: Origin\r\n"));
-    if (origin.p && origin_allowed(r->settings, origin)) {
-        buf_add_str(out, STR("Access-Control-Allow-Origin: "));
-        buf_add_str(out, all ? STR("*") : origin);
-        buf_add_str(out, STR("\r\nAccess-Control-Expose-Headers: Location, Link, ETag, "
-                             "Retry-After, X-Request-ID, Chat-Complete, Chat-Replica\r\n"));
-    }
+    origins_headers(r->settings->allowed_origins, req, out);
     if (id.p && id.len && id.len <= IDEMPOTENCY_KEY_BYTES_MAX) {
         buf_add_str(out, STR("X-Request-ID: "));
         buf_add_str(out, id);
@@ -157,21 +134,31 @@ static void add_headers(void *ctx, const struct http_request *req, struct buf **
     }
 }
 
-static void preflight(struct exchange *x, const struct http_request *req, enum route route)
+static void preflight(const struct routes *r, struct exchange *x, const struct http_request *req,
+                      enum route route)
 {
-    struct str asked = http_header(req, "Access-Control-Request-Headers");
     struct buf *headers = NULL;
-    buf_printf(&headers,
-               "Allow: %s\r\nAccess-Control-Allow-Methods: %s\r\n"
-               "Access-Control-Max-Age: 600\r\n",
-               allow[route], allow[route]);
-    if (asked.p) {
-        buf_add_str(&headers, STR("Access-Control-Allow-Headers: "));
-        buf_add_str(&headers, asked);
-        buf_add_str(&headers, STR("\r\n"));
-    }
+    buf_printf(&headers, "Allow: %s\r\n", allow[route]);
+    origins_preflight(r->settings->allowed_origins, req, allow[route], &headers);
     exchange_respond(x, &(struct response){.status = 204, .headers = buf_str(headers)});
     buf_free(&headers);
+}
+
+/* ---- guests ---- */
+
+static bool opened(void *ctx, const struct address *peer, void **guest, struct http_refusal *no)
+{
+    const struct routes *r = ctx;
+    struct guest *g = NULL;
+    bool welcome = guests_open(r->guests, peer, &g, no);
+    *guest = g;
+    return welcome;
+}
+
+static void closed(void *ctx, void *guest)
+{
+    const struct routes *r = ctx;
+    guests_close(r->guests, guest);
 }
 
 /* ---- POST ---- */
@@ -286,6 +273,20 @@ static bool is_json(const struct http_request *req)
             str_eq_nocase((struct str){media.p + media.len - suffix.len, suffix.len}, suffix));
 }
 
+/* False: it is over its rate, and was answered. */
+static bool post_admitted(const struct routes *r, struct exchange *x,
+                          const struct http_request *req)
+{
+    struct buf *headers = NULL;
+    const struct address peer = exchange_peer(x);
+    const char *limit = guests_post(r->guests, exchange_guest(x), &peer, req, now_us(), &headers);
+    exchange_add_headers(x, buf_str(headers));
+    buf_free(&headers);
+    if (limit)
+        exchange_fail(x, 429, limit);
+    return !limit;
+}
+
 static void post(struct routes *r, struct exchange *x, const struct http_request *req,
                  struct str body, struct str room)
 {
@@ -293,6 +294,8 @@ static void post(struct routes *r, struct exchange *x, const struct http_request
     struct buf *detail = NULL;
     struct str key = http_header(req, "Idempotency-Key");
     bool preferred = http_header_has(req, "Prefer", "wait=stored");
+    if (!post_admitted(r, x, req))
+        return;
     if (body.len && !is_json(req)) {
         exchange_fail(x, 415, "Send application/json");
         return;
@@ -344,7 +347,7 @@ static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_re
     } else if (!str_eq(http_header(req, "Sec-WebSocket-Version"), STR("13"))) {
         answer_detail(x, 426, STR("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
                       STR("\"Sec-WebSocket-Version: 13 is needed\""));
-    } else if (!origin_allowed(r->settings, http_header(req, "Origin"))) {
+    } else if (!origins_allow(r->settings->allowed_origins, req)) {
         exchange_fail(x, 403, "This Origin is not in ALLOWED_ORIGINS");
     } else if (r->draining || clients_full(r->clients)) {
         answer_unavailable(x, r->draining ? "this server restarts" : "too many clients");
@@ -402,6 +405,13 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
         answer_unavailable(x, "too many rooms are in use");
         return;
     }
+    struct guest *guest = exchange_guest(x);
+    const struct address peer = exchange_peer(x);
+    if (!guests_settle(r->guests, guest, &peer, req)) {
+        answer_detail(x, 429, STR("Retry-After: 1\r\n"),
+                      STR("\"Too many connections from this address: CONNS_PER_ADDRESS\""));
+        return;
+    }
     char accept[WS_ACCEPT_BYTES];
     unsigned bits;
     bool deflate =
@@ -426,7 +436,8 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
         add_reset(&out, after, link_position(r->link));
         resume = false;
     }
-    client_new(r->clients, fd, room, resume, after, (uint32_t)newest, deflate, in, out, now_ms());
+    client_new(r->clients, fd, guest, room, resume, after, (uint32_t)newest, deflate, in, out,
+               now_ms());
 }
 
 /* ---- probes ---- */
@@ -535,7 +546,7 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
     if (route == ROUTE_NONE) {
         exchange_fail(x, 404, "Not Found");
     } else if (req->method == HTTP_OPTIONS) {
-        preflight(x, req, route);
+        preflight(r, x, req, route);
     } else if (!method_fits(route, req->method)) {
         answer_detail(x, 405, allow_header(route), STR("\"Method Not Allowed\""));
     } else if (route == ROUTE_SLASH) {
@@ -557,4 +568,8 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
     }
 }
 
-const struct server_ops routes_ops = {.request = handle, .refuse = refuse, .headers = add_headers};
+const struct server_ops routes_ops = {.request = handle,
+                                      .refuse = refuse,
+                                      .headers = add_headers,
+                                      .opened = opened,
+                                      .closed = closed};

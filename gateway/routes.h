@@ -5,6 +5,7 @@
 
 #include "common/server.h"
 #include "gateway/client.h"
+#include "gateway/guests.h"
 #include "gateway/history.h"
 #include "gateway/link.h"
 #include "gateway/room.h"
@@ -19,6 +20,7 @@ struct routes {
     struct history *history;
     const struct server *server; /* whose routes these are */
     const struct server *admin;  /* has /metrics instead; NULL: none */
+    struct guests *guests;
     bool draining;
     uint64_t invalid[SEND_SOURCES]; /* texts that were no message, since the start */
 };

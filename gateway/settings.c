@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/config_checks.h"
 #include "common/limits.h"
 #include "common/message.h"
 #include "common/redis.h"
+#include "gateway/origins.h"
 
 enum {
     ERROR_BYTES = 512
@@ -27,6 +29,12 @@ static const char *replica_check(const char *name)
 {
     return !*name || room_name_valid(str_of(name)) ? NULL
                                                    : "a name of up to 64 letters, digits and - _ .";
+}
+
+static const char *networks_check(const char *list)
+{
+    struct networks n;
+    return networks_read(&n, list) ? NULL : "a list such as 10.0.0.0/8,2001:db8::/32,192.0.2.1";
 }
 
 static const char *const ways[] = {"auto", "io_uring", "sendmsg", NULL}; /* as enum batch_way */
@@ -59,13 +67,26 @@ static const struct config_item items[] = {
     {"PERSISTER_URL", CONFIG_STRING, AT(persister_url), .value = "http://127.0.0.1:8090", .min = 1,
      .max = 300, .help = "where older history is asked for", .check = persister_check},
     {"ALLOWED_ORIGINS", CONFIG_STRING, AT(allowed_origins), .value = "*", .min = 1, .max = 4000,
-     .help = "origins of CORS and WebSocket, parted by commas; *: all"},
+     .check = origins_check, .help = "origins of CORS and WebSocket, parted by commas; *: all"},
     {"CHAT_ACK", CONFIG_CHOICE, AT(ack), .value = "log", .choices = acks,
      .help = "what a 201 means: in Redis' log, or stored in SQLite"},
     {"CONNS_MAX", CONFIG_NUMBER, AT(conns_max), .value = "10000", .min = 16, .max = 1000000,
      .help = "HTTP connections; more get a 503"},
     {"CLIENTS_MAX", CONFIG_NUMBER, AT(clients_max), .value = "50000", .min = 16, .max = 1000000,
      .help = "WebSocket clients; more get a 503"},
+    {"TRUSTED_PROXIES", CONFIG_STRING, AT(trusted_proxies), .max = 4000, .check = networks_check,
+     .help = "addresses and networks (10.0.0.0/8), parted by commas, that X-Forwarded-For is "
+             "believed from"},
+    {"CONNS_PER_ADDRESS", CONFIG_NUMBER, AT(conns_per_address), .value = "0", .max = 1000000,
+     .help = "connections of one address, HTTP and WebSocket; more get a 429; 0: any number"},
+    {"CLIENT_RATE", CONFIG_NUMBER, AT(client_rate), .value = "0", .max = 1000000,
+     .help = "messages a second of one WebSocket or HTTP connection; 0: no limit"},
+    {"CLIENT_BURST", CONFIG_NUMBER, AT(client_burst), .value = "0", .max = 1000000,
+     .help = "messages that it may send at once; 0: as many as in a second"},
+    {"ADDRESS_RATE", CONFIG_NUMBER, AT(address_rate), .value = "0", .max = 1000000,
+     .help = "messages a second of all connections of one address; 0: no limit"},
+    {"ADDRESS_BURST", CONFIG_NUMBER, AT(address_burst), .value = "0", .max = 1000000,
+     .help = "messages that they may send at once; 0: as many as in a second"},
     {"CONTENT_MAX", CONFIG_NUMBER, AT(content_max), .value = "4096", .min = 1,
      .max = CONTENT_CHARS_CEILING, .help = "characters of a message's content"},
     {"HISTORY_MESSAGES", CONFIG_NUMBER, AT(history_messages), .value = "500", .min = 20,

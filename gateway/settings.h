@@ -23,9 +23,12 @@ struct settings {
     unsigned long post_deadline_ms;    /* of a message's answer: 503 or 504 */
     unsigned long idempotency_seconds; /* how long a key is known */
     unsigned long drain_seconds;
-    int ack;        /* enum ack_mode */
-    int write_with; /* enum batch_way */
-    int ws_deflate; /* bool */
+    const char *trusted_proxies;
+    unsigned long conns_per_address; /* HTTP and WebSocket together; 0: any number */
+    unsigned long client_rate, client_burst, address_rate, address_burst; /* see guests.h */
+    int ack;                                                              /* enum ack_mode */
+    int write_with;                                                       /* enum batch_way */
+    int ws_deflate;                                                       /* bool */
     int log_level, log_format;
 };
 

@@ -35,6 +35,7 @@ enum ws_close {
     WS_CLOSE_RESTART = 1012,
     WS_CLOSE_TRY_AGAIN = 1013,
     WS_CLOSE_SLOW = 4008,
+    WS_CLOSE_RATE = 4429,
 };
 
 enum {
