@@ -27,6 +27,8 @@ enum {
     PAGE_LIMIT_DEFAULT = 50,
     PAGE_LIMIT_MAX = 1000,
     JOIN_HISTORY_DEFAULT = 20,
+    PAGE_BYTES_MAX = 1 << 20,      /* of the messages of a page; then it is shorter */
+    TURN_PAGES_BYTES = 512 * 1024, /* composed in one turn; then the next page waits for its own */
 
     /* HTTP/1.1 */
     HTTP_HEAD_BYTES_MAX = 16384,     /* request line and headers: 431, or 414 for the line */

@@ -21,6 +21,7 @@
 #include "gateway/admin.h"
 #include "gateway/assets.h"
 #include "gateway/deflate.h"
+#include "gateway/pages.h"
 #include "gateway/routes.h"
 
 enum {
@@ -200,9 +201,9 @@ static bool start(struct gateway *g)
 static void run(struct gateway *g)
 {
     while (!g->loop.over) {
-        bool http = server_turn(g->server), sockets = clients_turn(g->clients);
-        bool admin = g->admin && server_turn(g->admin);
-        loop_turn(&g->loop, http || sockets || admin);
+        bool pages = pages_turn(), http = server_turn(g->server);
+        bool sockets = clients_turn(g->clients), admin = g->admin && server_turn(g->admin);
+        loop_turn(&g->loop, pages || http || sockets || admin);
     }
     server_turn(g->server);
     clients_turn(g->clients);
@@ -215,6 +216,7 @@ static void stop(struct gateway *g)
         rooms_stop(g->rooms);
     link_free(g->link);
     history_free(g->history);
+    pages_stop();
     if (g->server)
         server_turn(g->server);
     clients_free(g->clients);

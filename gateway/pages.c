@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/limits.h"
 #include "common/mem.h"
 #include "common/message.h"
 #include "common/query.h"
@@ -29,7 +30,14 @@ struct getting {
     bool newest;    /* of what is between the bounds; else the oldest */
     uint64_t split; /* the persister was asked for ids up to here */
     char etag[80];  /* If-None-Match, or empty */
+    struct getting *next_due;
 };
+
+/* Who waits for a turn of the loop in which its page can be composed. */
+static struct {
+    struct getting *first, *last;
+    size_t composed; /* bytes, in this turn */
+} due;
 
 static void getting_free(struct getting *g)
 {
@@ -38,14 +46,26 @@ static void getting_free(struct getting *g)
     free(g);
 }
 
+/* Who reads forward would take a short page for the last one. */
+static void link_next(const struct getting *g, uint64_t last, struct buf **headers)
+{
+    buf_printf(headers, "Link: <?limit=%zu&after=%" PRIu64, g->limit, last);
+    if (g->before)
+        buf_printf(headers, "&before=%" PRIu64, g->before);
+    buf_add_str(headers, STR(">; rel=\"next\"\r\n"));
+}
+
 static void page_answer(struct getting *g, struct buf *array, struct room_page page, bool complete)
 {
     struct buf *headers = NULL, *body = NULL;
     char etag[80];
+    due.composed += buf_len(array);
     snprintf(etag, sizeof etag, "\"%" PRIu64 "-%" PRIu64 "-%zu%s\"", page.first, page.last,
              page.count, complete ? "" : "p");
     buf_printf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\n", etag);
-    if (page.count == g->limit && page.first > 1)
+    if (page.cut && !g->newest)
+        link_next(g, page.last, &headers);
+    else if ((page.count == g->limit || page.cut) && page.first > 1)
         buf_printf(&headers, "Link: <?limit=%zu&before=%" PRIu64 ">; rel=\"prev\"\r\n", g->limit,
                    page.first);
     if (!complete)
@@ -73,17 +93,24 @@ static size_t lines_count(struct str lines)
     return count;
 }
 
-/* Appends the last `most` of the lines. */
-static struct room_page lines_add(struct str lines, size_t most, struct buf **array)
+/* Appends the last `most` of the lines, or of them as many as have `bytes`, the newest or the
+ * oldest, but one. */
+static struct room_page lines_add(struct str lines, size_t most, size_t bytes, bool newest,
+                                  struct buf **array)
 {
     struct room_page page = {0};
     struct str line = {0}, room;
-    size_t count = lines_count(lines), skip = count > most ? count - most : 0;
+    size_t count = lines_count(lines), left = lines.len, start = buf_len(*array);
     uint64_t id;
-    while (history_line(&lines, &line)) {
-        if (skip) {
-            skip--;
+    for (; history_line(&lines, &line); count--, left = lines.len) {
+        if (count > most)
             continue;
+        if (newest ? count > 1 && left > bytes
+                   : page.count && buf_len(*array) - start + line.len > bytes) {
+            page.cut = true;
+            if (newest)
+                continue;
+            break;
         }
         if (!message_peek(line, &id, &room))
             continue;
@@ -98,12 +125,18 @@ static struct room_page lines_add(struct str lines, size_t most, struct buf **ar
 }
 
 /* What the log has behind the split: at most `most` of the page. */
-static struct room_page recent_add(struct getting *g, size_t most, struct buf **recent)
+static struct room_page recent_add(struct getting *g, size_t most, size_t bytes,
+                                   struct buf **recent)
 {
     uint64_t from = g->after > g->split ? g->after : g->split;
     if (!most || (g->before && g->before <= g->split + 1))
         return (struct room_page){0};
-    return room_log_page(&g->room->log, from, g->before, most, g->newest, recent);
+    return room_log_page(&g->room->log, from, g->before, most, bytes, g->newest, recent);
+}
+
+static size_t bytes_left(const struct buf *b)
+{
+    return buf_len(b) < PAGE_BYTES_MAX ? PAGE_BYTES_MAX - buf_len(b) : 0;
 }
 
 /* The newest are taken from the log first: what came while the persister was asked pushes the
@@ -119,11 +152,12 @@ static void older_came(void *arg, bool ok, int status, struct str lines)
     struct buf *array = NULL, *recent = NULL;
     struct room_page old, new;
     if (g->newest) {
-        new = recent_add(g, g->limit, &recent);
-        old = lines_add(lines, g->limit - new.count, &array);
+        new = recent_add(g, g->limit, PAGE_BYTES_MAX, &recent);
+        old =
+            lines_add(lines, new.cut ? 0 : g->limit - new.count, bytes_left(recent), true, &array);
     } else {
-        old = lines_add(lines, g->limit, &array);
-        new = recent_add(g, g->limit - old.count, &recent);
+        old = lines_add(lines, g->limit, PAGE_BYTES_MAX, false, &array);
+        new = recent_add(g, old.cut ? 0 : g->limit - old.count, bytes_left(array), &recent);
     }
     if (!ok && (!new.count || !g->newest)) { /* who reads forward must not skip a hole */
         answer_unavailable(g->x, "older messages cannot be reached now");
@@ -132,7 +166,7 @@ static void older_came(void *arg, bool ok, int status, struct str lines)
             buf_add_char(&array, ',');
         buf_add_str(&array, buf_str(recent));
         struct room_page page = {old.count + new.count, old.count ? old.first : new.first,
-                                 new.count ? new.last : old.last};
+                                 new.count ? new.last : old.last, old.cut || new.cut};
         page_answer(g, array, page, ok);
     }
     buf_free(&array);
@@ -147,9 +181,15 @@ static void page_serve(struct getting *g)
     struct buf *array = NULL;
     uint64_t after = g->after > l->reach ? g->after : l->reach;
     struct room_page page = {0};
+    if (exchange_gone(g->x)) {
+        answer_unavailable(g->x, "nobody is there to read it");
+        getting_free(g);
+        return;
+    }
     if (!g->before || g->before > after)
-        page = room_log_page(l, after, g->before, g->limit, g->newest, &array);
-    bool whole = l->reach == 0 || g->after >= l->reach || (g->newest && page.count == g->limit);
+        page = room_log_page(l, after, g->before, g->limit, PAGE_BYTES_MAX, g->newest, &array);
+    bool whole = l->reach == 0 || g->after >= l->reach ||
+                 (g->newest && (page.count == g->limit || page.cut));
     if (whole) {
         page_answer(g, array, page, true);
         buf_free(&array);
@@ -166,9 +206,49 @@ static void page_serve(struct getting *g)
         older_came(g, false, 0, STR(""));
 }
 
+/* Many pages may become due at once: for those that wait for one min_id or for one room, and for
+ * requests that came together. Some are composed in each turn, and others are served between. */
+static void page_due(struct getting *g)
+{
+    if (!due.first && due.composed < TURN_PAGES_BYTES) {
+        page_serve(g);
+        return;
+    }
+    g->next_due = NULL;
+    if (due.first)
+        due.last->next_due = g;
+    else
+        due.first = g;
+    due.last = g;
+}
+
+static struct getting *due_take(void)
+{
+    struct getting *g = due.first;
+    due.first = g->next_due;
+    return g;
+}
+
+bool pages_turn(void)
+{
+    due.composed = 0;
+    while (due.first && due.composed < TURN_PAGES_BYTES)
+        page_serve(due_take());
+    return due.first;
+}
+
+void pages_stop(void)
+{
+    while (due.first) {
+        struct getting *g = due_take();
+        answer_unavailable(g->x, "this server restarts");
+        getting_free(g);
+    }
+}
+
 static void getting_awake(struct room_waiter *w)
 {
-    page_serve((struct getting *)(void *)((char *)w - offsetof(struct getting, waiter)));
+    page_due((struct getting *)(void *)((char *)w - offsetof(struct getting, waiter)));
 }
 
 static void getting_begin(struct getting *g)
@@ -280,7 +360,7 @@ void pages_get_message(struct routes *r, struct exchange *x, struct str segment)
     if (id < 1 || id > (int64_t)link_position(r->link)) {
         exchange_fail(x, 404, "Not Found");
     } else if (room) {
-        room_log_page(&room->log, (uint64_t)id - 1, (uint64_t)id + 1, 1, false, &json);
+        room_log_page(&room->log, (uint64_t)id - 1, (uint64_t)id + 1, 1, SIZE_MAX, false, &json);
         answer_json(x, 200, STR(""), buf_str(json));
         buf_free(&json);
     } else if (!history_message(r->history, (uint64_t)id, message_came, x)) {

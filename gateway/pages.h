@@ -12,4 +12,10 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
 /* GET /messages/{id}. */
 void pages_get_message(struct routes *r, struct exchange *x, struct str segment);
 
+/* Once in each turn of the loop: composes pages that had to wait; true when more wait. */
+bool pages_turn(void);
+
+/* Ends those that wait, with a 503: before rooms and server go. */
+void pages_stop(void);
+
 #endif

@@ -133,7 +133,7 @@ static void log_join(struct room *r, struct room_log *older)
 {
     struct buf *text = NULL;
     for (struct room_page p = {0};; buf_free(&text)) {
-        p = room_log_page(&r->log, p.last, 0, 1, false, &text);
+        p = room_log_page(&r->log, p.last, 0, 1, SIZE_MAX, false, &text);
         if (!p.count)
             break;
         room_log_append(older, p.last, buf_str(text));

@@ -206,6 +206,23 @@ static struct place place_end(const struct room_log *l)
     return (struct place){l->newest, l->newest ? l->newest->frames : 0};
 }
 
+/* The place before the first frame that starts at or behind a position. */
+static struct place place_at(const struct room_log *l, uint64_t pos)
+{
+    const struct chunk *k = l->newest ? chunk_at(l, pos) : NULL;
+    return (struct place){k, k && pos > k->start ? mark_find(k, false, pos - k->start) : 0};
+}
+
+static struct place place_later(const struct room_log *l, struct place a, struct place b)
+{
+    return place_pos(l, a) < place_pos(l, b) ? b : a;
+}
+
+static struct place place_earlier(const struct room_log *l, struct place a, struct place b)
+{
+    return place_pos(l, a) < place_pos(l, b) ? a : b;
+}
+
 uint64_t room_log_back(const struct room_log *l, uint64_t n)
 {
     return place_pos(l, place_back(place_end(l), n));
@@ -271,28 +288,38 @@ size_t room_log_iovecs(const struct room_log *l, uint64_t pos, uint64_t stop, st
 struct range {
     struct place first;
     size_t count;
+    bool cut; /* by the bytes */
 };
 
 static struct range range_find(const struct room_log *l, uint64_t after, uint64_t before,
-                               size_t limit, bool newest)
+                               size_t limit, size_t bytes, bool newest)
 {
     struct range r = {.first = place_after(l, after)};
     struct place stop = before ? place_after(l, before - 1) : place_end(l);
+    uint64_t end = place_pos(l, stop), low = place_pos(l, r.first), last;
     if (newest) {
-        struct place back = place_back(stop, limit);
-        if (place_pos(l, back) > place_pos(l, r.first))
-            r.first = back;
+        struct place back = place_back(stop, limit), one = place_back(stop, limit ? 1 : 0);
+        r.first = place_later(l, r.first, back);
+        back = place_earlier(l, place_at(l, end > bytes ? end - bytes : 0), one);
+        r.cut = place_pos(l, r.first) < place_pos(l, back);
+        r.first = place_later(l, r.first, back);
+        low = place_pos(l, r.first);
     }
-    uint64_t end = place_pos(l, stop);
-    for (struct place p = r.first; r.count < limit && place_frame(&p); p.i++, r.count++)
-        if (p.k->start + mark_of(p.k, p.i)->at >= end)
+    for (struct place p = r.first; r.count < limit && place_frame(&p); p.i++, r.count++) {
+        last = p.k->start + mark_of(p.k, p.i)->at + mark_of(p.k, p.i)->len;
+        if (last > end)
             break;
+        if (r.count && last - low > bytes) {
+            r.cut = true;
+            break;
+        }
+    }
     return r;
 }
 
 static struct room_page page_walk(struct range r, struct buf **out)
 {
-    struct room_page page = {.count = r.count};
+    struct room_page page = {.count = r.count, .cut = r.cut};
     struct place p = r.first;
     for (size_t n = 0; n < r.count && place_frame(&p); n++, p.i++) {
         const struct mark *m = mark_of(p.k, p.i);
@@ -310,13 +337,13 @@ static struct room_page page_walk(struct range r, struct buf **out)
 }
 
 struct room_page room_log_page(const struct room_log *l, uint64_t after, uint64_t before,
-                               size_t limit, bool newest, struct buf **out)
+                               size_t limit, size_t bytes, bool newest, struct buf **out)
 {
-    return page_walk(range_find(l, after, before, limit, newest), out);
+    return page_walk(range_find(l, after, before, limit, bytes, newest), out);
 }
 
 struct room_page room_log_look(const struct room_log *l, uint64_t after, uint64_t before,
                                size_t limit, bool newest)
 {
-    return page_walk(range_find(l, after, before, limit, newest), NULL);
+    return page_walk(range_find(l, after, before, limit, SIZE_MAX, newest), NULL);
 }

@@ -72,14 +72,16 @@ size_t room_log_iovecs(const struct room_log *l, uint64_t pos, uint64_t stop, st
 struct room_page {
     size_t count;         /* messages */
     uint64_t first, last; /* their ids, 0: none */
+    bool cut;             /* shorter than it could be, for its bytes */
 };
 
 /* Appends to *out the messages with after < id < before (0: no bound), parted by commas: the newest
- * `limit` of them, or the oldest. */
+ * `limit` of them, or the oldest. Fewer than that when they have more bytes than `bytes`, frame
+ * headers counted, but always one. */
 struct room_page room_log_page(const struct room_log *l, uint64_t after, uint64_t before,
-                               size_t limit, bool newest, struct buf **out);
+                               size_t limit, size_t bytes, bool newest, struct buf **out);
 
-/* Likewise, without writing. */
+/* Likewise, without writing and of any size. */
 struct room_page room_log_look(const struct room_log *l, uint64_t after, uint64_t before,
                                size_t limit, bool newest);
 

@@ -312,8 +312,9 @@ static void test_cut(void **state)
 /* --- pages --- */
 
 static void check_page(const struct model *m, uint64_t after, uint64_t before, size_t limit,
-                       bool newest)
+                       size_t bytes, bool newest)
 {
+    struct str all = buf_str(m->bytes);
     size_t first = 0, stop = m->count;
     while (first < stop && m->id[first] <= after)
         first++;
@@ -323,8 +324,13 @@ static void check_page(const struct model *m, uint64_t after, uint64_t before, s
         first = stop - limit;
     else if (stop - first > limit)
         stop = first + limit;
+    const size_t uncut = stop - first;
+    while (stop - first > 1 && bytes < SIZE_MAX &&
+           (stop < m->count ? m->at[stop] : all.len) - m->at[first] > bytes) {
+        first += newest;
+        stop -= !newest;
+    }
 
-    struct str all = buf_str(m->bytes);
     struct buf *want = NULL, *got = NULL;
     for (size_t i = first; i < stop; i++) {
         size_t end = i + 1 < m->count ? m->at[i + 1] : all.len;
@@ -334,32 +340,40 @@ static void check_page(const struct model *m, uint64_t after, uint64_t before, s
         buf_add(&want, all.p + m->at[i] + head, end - m->at[i] - head);
     }
     struct room_page look = room_log_look(&m->log, after, before, limit, newest);
-    struct room_page page = room_log_page(&m->log, after, before, limit, newest, &got);
+    struct room_page page = room_log_page(&m->log, after, before, limit, bytes, newest, &got);
     assert_int_equal(page.count, stop - first);
+    assert_int_equal(page.cut, stop - first < uncut);
     assert_int_equal(page.first, stop > first ? m->id[first] : 0);
     assert_int_equal(page.last, stop > first ? m->id[stop - 1] : 0);
-    assert_true(look.count == page.count && look.first == page.first && look.last == page.last);
+    if (bytes == SIZE_MAX)
+        assert_true(look.count == page.count && look.first == page.first && look.last == page.last);
     assert_int_equal(buf_len(got), buf_len(want));
     assert_memory_equal(buf_str(got).p, buf_str(want).p, buf_len(want));
     buf_free(&want);
     buf_free(&got);
 }
 
-static void check_pages(const struct model *m)
+/* bytes: of a page; SIZE_MAX in a log with holes, since they count. */
+static void check_pages_of(const struct model *m, size_t bytes)
 {
     static const size_t limits[] = {0, 1, 3, 50, 5000};
     uint64_t end = m->log.last + 20;
     for (uint64_t after = 0; after < end; after += 97)
         for (uint64_t before = 0; before < end; before += 89)
             for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-                check_page(m, after, before, limits[i], true);
-                check_page(m, after, before, limits[i], false);
+                check_page(m, after, before, limits[i], bytes, true);
+                check_page(m, after, before, limits[i], bytes, false);
             }
-    check_page(m, 100, 110, 5, true); /* neighbours: both bounds are outside */
-    check_page(m, 100, 120, 5, true);
-    check_page(m, 100, 101, 5, false);
-    check_page(m, 0, 1, 5, true);
-    check_page(m, m->log.last, 0, 5, false);
+    check_page(m, 100, 110, 5, bytes, true); /* neighbours: both bounds are outside */
+    check_page(m, 100, 120, 5, bytes, true);
+    check_page(m, 100, 101, 5, bytes, false);
+    check_page(m, 0, 1, 5, bytes, true);
+    check_page(m, m->log.last, 0, 5, bytes, false);
+}
+
+static void check_pages(const struct model *m)
+{
+    check_pages_of(m, SIZE_MAX);
 }
 
 static void test_page(void **state)
@@ -369,6 +383,9 @@ static void test_page(void **state)
     m = (struct model){0};
     add_many(&m, 120);
     check_pages(&m);
+    check_pages_of(&m, 1); /* one message, however long it is */
+    check_pages_of(&m, 3000);
+    check_pages_of(&m, 100000);
     cut(&m, 50);
     check_pages(&m);
     add_many(&m, 50);
