@@ -53,7 +53,7 @@ enum {
     DEFLATE_MESSAGE_MIN = 256,     /* bytes; shorter ones are not compressed: it does not pay */
     WS_CONTROL_BYTES_MAX = 125,    /* RFC 6455 section 5.5 */
     WS_PING_MS = 25000,
-    WS_PONG_MS = 10000, /* without any byte after a ping: closed */
+    WS_PONG_MS = 10000,    /* without any byte after a ping: closed */
     WS_MESSAGE_MS = 30000, /* for a whole message, from its first byte: close 1008 */
     WS_CLOSE_MS = 5000,    /* for the closing handshake and the last bytes */
 
@@ -92,9 +92,10 @@ enum {
     IDEMPOTENCY_TTL_S = 86400, /* the default of IDEMPOTENCY_SECONDS */
 
     /* Waits */
-    POST_MAYBE_MS = 2000, /* longer, of a batch that may have run: then given up */
-    MIN_ID_MS = 2000,     /* of min_id: then 503 */
-    HISTORY_MS = 5000,    /* of a request to the persister */
+    POST_MAYBE_MS = 2000,   /* longer, of a batch that may have run: then given up */
+    MIN_ID_MS = 2000,       /* of min_id: then 503 */
+    HISTORY_MS = 5000,      /* of a request to the persister */
+    HISTORY_REST_MS = 2000, /* after one without an answer, before the next one */
 
     /* Waking a room */
     WAKE_MS = 1000,       /* for the persister's answer; then the stream's tail is read */

@@ -5,6 +5,14 @@
  *
  * The connection is ours: evhttp frees it by itself after an answer only, not when the persister
  * could not be reached. It is freed in the next turn, since evhttp still uses it when it calls.
+ *
+ * A persister that hangs would let everybody wait for HISTORY_MS. So after one request without an
+ * answer nobody is let through for HISTORY_REST_MS, and then one request at a time, until one is
+ * answered:
+ *
+ *      ANSWERS ──► no answer in HISTORY_MS ──► RESTS ──► HISTORY_REST_MS ──► TRIED: one goes out
+ *         ▲                                      ▲                              │
+ *         └───────────── an answer ──────────────┴──────── none ────────────────┘
  */
 #include "gateway/history.h"
 
@@ -19,13 +27,21 @@
 
 #include "common/clock.h"
 #include "common/limits.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 enum {
     REQUESTS_MAX = 128,
+    SLACK_MS = 500, /* a timer may be that early */
     PATH_BYTES = 512,
     URL_BYTES_MAX = 512,          /* the setting has fewer */
     ANSWER_BYTES_MAX = 128 << 20, /* 1,000 messages of the longest kind */
+};
+
+enum persister_state {
+    PERSISTER_ANSWERS,
+    PERSISTER_RESTS,
+    PERSISTER_TRIED,
 };
 
 struct history_request {
@@ -48,6 +64,8 @@ struct history {
     size_t count;                        /* under way */
     uint64_t pruned;                     /* retention has removed messages up to here */
     struct event reaper;                 /* made active when one is over */
+    enum persister_state state;
+    uint64_t rest_until_ms; /* PERSISTER_RESTS */
     bool closing;
     struct history_counts counts;
 };
@@ -129,6 +147,35 @@ static void pruned_read(struct history *h, struct evhttp_request *req)
         h->pruned = pruned;
 }
 
+/* What the end of a request says about the persister. A refused connection is told at once and
+ * costs nobody any time; only who tried once more rests again after one. */
+static void persister_judge(struct history *h, uint64_t begun_ms, bool answered)
+{
+    uint64_t now = now_ms();
+    bool hangs = !answered && now - begun_ms >= HISTORY_MS - SLACK_MS;
+    if (answered) {
+        if (h->state != PERSISTER_ANSWERS)
+            log_info("the persister answers again", "");
+        h->state = PERSISTER_ANSWERS;
+    } else if (hangs || h->state == PERSISTER_TRIED) {
+        if (h->state == PERSISTER_ANSWERS)
+            log_warn("the persister does not answer", "waited_ms=%d", HISTORY_MS);
+        h->state = PERSISTER_RESTS;
+        h->rest_until_ms = now + HISTORY_REST_MS;
+    }
+}
+
+/* May a request go out now? */
+static bool persister_admits(struct history *h)
+{
+    if (h->state == PERSISTER_ANSWERS)
+        return true;
+    if (h->state == PERSISTER_TRIED || now_ms() < h->rest_until_ms)
+        return false;
+    h->state = PERSISTER_TRIED;
+    return true;
+}
+
 static void done_cb(struct evhttp_request *req, void *arg)
 {
     struct history_request *r = arg;
@@ -136,6 +183,7 @@ static void done_cb(struct evhttp_request *req, void *arg)
     struct str body = {"", 0};
     if (!r->cb) /* history_free ended it */
         return;
+    persister_judge(r->history, r->began_us / 1000, status != 0);
     if (status == 200) {
         pruned_read(r->history, req);
         struct evbuffer *in = evhttp_request_get_input_buffer(req);
@@ -148,7 +196,7 @@ static void done_cb(struct evhttp_request *req, void *arg)
 static struct history_request *request(struct history *h, const char *path, history_cb cb,
                                        void *arg)
 {
-    if (h->closing || h->count >= REQUESTS_MAX) {
+    if (h->closing || h->count >= REQUESTS_MAX || !persister_admits(h)) {
         h->counts.ended[HISTORY_REFUSED]++;
         return NULL;
     }

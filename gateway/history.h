@@ -44,8 +44,8 @@ size_t history_under_way(const struct history *h);
 
 /* A page of a room's messages with after < id < before (0: no bound), as of a moment when
  * everything up to min_id was stored: the newest `limit` when after is HISTORY_NEWEST, else the
- * oldest. The callback never comes from within this call, unless it returns NULL: then it was
- * refused (too many under way) and no callback comes. */
+ * oldest. The callback never comes from within this call. NULL: it was refused, since too many are
+ * under way or the persister does not answer, and no callback comes. */
 struct history_request *history_page(struct history *h, struct str room, uint64_t after,
                                      uint64_t before, unsigned limit, uint64_t min_id,
                                      history_cb cb, void *arg);
