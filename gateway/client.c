@@ -28,9 +28,7 @@
 #include "gateway/deflate.h"
 
 enum {
-    OUT_BYTES_MAX = 1 << 20, /* private bytes unsent; then the client is not read */
-    PENDING_MAX = 64,        /* posts under way; then it is not read */
-    REASON_MAX = 123,        /* bytes of a close frame's reason, RFC 6455 section 5.5 */
+    REASON_MAX = 123, /* bytes of a close frame's reason, RFC 6455 section 5.5 */
 };
 
 static void client_read(struct client *c);
@@ -117,7 +115,7 @@ static void close_by(struct client *c, unsigned code, const char *reason)
     buf_add(&c->out, number, sizeof number);
     buf_add(&c->out, reason, len);
     c->state = CLIENT_CLOSING;
-    c->closing_ms = now_ms() + WS_CLOSE_MS;
+    c->deadline_ms = now_ms() + WS_CLOSE_MS;
     clients_owe(c);
 }
 
@@ -319,13 +317,11 @@ static void on_control(struct client *c, const struct ws_result *r)
         client_send(c, WS_PONG, r->control);
         break;
     case WS_CLOSE:
-        if (c->state == CLIENT_CLOSING) {
-            client_doom_when_written(c);
-            break;
+        if (c->state != CLIENT_CLOSING) {
+            client_count_close(c, CLOSE_BY_CLIENT, r->code);
+            close_by(c, r->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : r->code, "");
         }
-        client_count_close(c, CLOSE_BY_CLIENT, r->code);
-        close_by(c, r->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : r->code, "");
-        client_doom_when_written(c);
+        c->deaf = true;
         break;
     default: /* a pong: it was heard */
         break;
@@ -364,7 +360,7 @@ static void on_message(struct client *c, const struct ws_result *r)
     if (r->packed)
         text = buf_str(plain);
     if (!readable)
-        c->peer_closed = true;
+        c->deaf = true;
     else if (r->opcode == WS_BINARY)
         client_close(c, WS_CLOSE_UNSUPPORTED, "send text frames with JSON");
     else if (c->state == CLIENT_LIVE || c->state == CLIENT_JOINING)
@@ -373,11 +369,16 @@ static void on_message(struct client *c, const struct ws_result *r)
     buf_free(&c->message);
 }
 
+static bool reading_allowed(const struct client *c)
+{
+    return c->pending < WS_PENDING_MAX && buf_len(c->out) <= WS_OUT_BYTES_MAX;
+}
+
 static size_t consume(struct client *c, char *bytes, size_t len)
 {
     size_t used = 0;
-    while (used < len && c->state < CLIENT_DOOMED && !c->peer_closed) {
-        if (c->pending >= PENDING_MAX || buf_len(c->out) > OUT_BYTES_MAX)
+    while (used < len && c->state < CLIENT_DOOMED && !c->deaf) {
+        if (!reading_allowed(c))
             break;
         struct ws_result r;
         ws_read(&c->reader, bytes + used, len - used, WS_MESSAGE_BYTES_MAX, &r);
@@ -386,7 +387,7 @@ static size_t consume(struct client *c, char *bytes, size_t len)
             break;
         if (r.event == WS_FAIL) {
             client_close(c, r.code, r.why);
-            c->peer_closed = true; /* what follows cannot be read */
+            c->deaf = true;
             return len;
         }
         if (r.event == WS_DATA)
@@ -395,13 +396,23 @@ static size_t consume(struct client *c, char *bytes, size_t len)
             on_message(c, &r);
         else
             on_control(c, &r);
+        if (r.event != WS_DATA && !c->reader.message && c->state < CLIENT_CLOSING)
+            c->deadline_ms = 0;
     }
-    return c->peer_closed ? len : used;
+    return c->deaf ? len : used;
 }
 
-static bool reading_allowed(const struct client *c)
+/* A message or a frame under way has a total deadline, which a byte now and then does not prolong;
+ * only while we do not read it has none. */
+static void set_deadline(struct client *c)
 {
-    return c->pending < PENDING_MAX && buf_len(c->out) <= OUT_BYTES_MAX;
+    bool under_way = !c->paused && (c->in || c->reader.message);
+    if (c->state >= CLIENT_CLOSING)
+        return;
+    if (!under_way)
+        c->deadline_ms = 0;
+    else if (!c->deadline_ms)
+        c->deadline_ms = now_ms() + WS_MESSAGE_MS;
 }
 
 /* Uses what is there already: bytes behind the handshake, or held back by a bound. */
@@ -429,6 +440,7 @@ static void client_read(struct client *c)
         else
             event_add(&c->readable, NULL);
     }
+    set_deadline(c);
 }
 
 void client_resume_reading(struct client *c)

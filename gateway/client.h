@@ -4,7 +4,9 @@
  * older history) that go between two shared frames.
  *
  *   JOINING ──► LIVE ──► CLOSING ──► doomed, and freed at the end of a turn
- *   the room wakes, older history comes   the close frame is out, the peer's is awaited
+ *   the room wakes, older history comes   the close frame is out, and our side is shut behind it;
+ *                                         what still comes is read, so that no reset overtakes it,
+ *                                         until the peer has closed or its time is over
  */
 #ifndef GATEWAY_CLIENT_H
 #define GATEWAY_CLIENT_H
@@ -39,23 +41,23 @@ struct client {
     struct room_waiter waiter; /* JOINING */
     uint64_t after;            /* JOINING, ahead: everything up to here was sent or is not wanted */
     uint64_t heard_ms;         /* the last byte from it */
-    uint64_t closing_ms;       /* when CLOSING ends */
+    uint64_t deadline_ms;      /* of CLOSING, or of a message under way; 0: none */
     uint32_t slot;             /* in room->subs */
     uint32_t newest;  /* JOINING: this many of the newest are wanted, 0: all after `after` */
     uint32_t pending; /* posts and history under way that name this client */
     uint64_t join_before, join_floor; /* JOINING: what was asked of the persister */
     struct guest *guest;              /* who it is, for limits; NULL: nothing is limited */
     enum client_state state;
-    bool owing;       /* on the list of those to be written */
-    bool busy;        /* in the batch */
-    bool peer_closed; /* its close frame came, or it cannot be understood: not read */
-    bool packed;      /* the cursor is in the log of compressed frames */
-    bool pinged;      /* a ping was sent since it was heard */
-    bool ahead;       /* it resumed after an id that this gateway has not come to yet */
-    bool paused;      /* not read: too much is unsent or under way */
-    bool resuming;    /* it came with `after` */
-    bool asked;       /* JOINING: the persister was */
-    bool gapped;      /* JOINING: it was told of a gap */
+    bool owing;    /* on the list of those to be written */
+    bool busy;     /* in the batch */
+    bool deaf;     /* its close frame came, or it cannot be understood: what follows is dropped */
+    bool packed;   /* the cursor is in the log of compressed frames */
+    bool pinged;   /* a ping was sent since it was heard */
+    bool ahead;    /* it resumed after an id that this gateway has not come to yet */
+    bool paused;   /* not read: too much is unsent or under way */
+    bool resuming; /* it came with `after` */
+    bool asked;    /* JOINING: the persister was */
+    bool gapped;   /* JOINING: it was told of a gap */
 };
 
 /* Who ends a connection. */

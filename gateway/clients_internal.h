@@ -29,9 +29,6 @@ void clients_owe(struct client *c);
 /* Ends it at once; freed at the end of a turn. */
 void client_doom(struct client *c);
 
-/* The closing handshake is done: ends when the last bytes are out. */
-void client_doom_when_written(struct client *c);
-
 /* Reads on after a bound was met, if there is room again. */
 void client_resume_reading(struct client *c);
 

@@ -56,18 +56,8 @@ static void settle(struct client *c)
 {
     if (c->state == CLIENT_LIVE && c->reader.deflate && !c->packed)
         room_pack(c->room, c);
-    if (c->state != CLIENT_CLOSING || c->out)
-        return;
-    if (c->peer_closed)
-        client_doom(c);
-    else
+    if (c->state == CLIENT_CLOSING && !c->out)
         shutdown(event_get_fd(&c->readable), SHUT_WR); /* the peer's close, or time, ends it */
-}
-
-void client_doom_when_written(struct client *c)
-{
-    c->peer_closed = true;
-    clients_owe(c);
 }
 
 static void job_fill(struct client *c, struct job *j, struct batch_job *b)
@@ -222,8 +212,10 @@ void clients_sweep(struct clients *cs, uint64_t now_ms)
         if (c->state == CLIENT_DOOMED)
             continue;
         if (c->state == CLIENT_CLOSING) {
-            if (now_ms >= c->closing_ms)
+            if (now_ms >= c->deadline_ms)
                 client_doom(c);
+        } else if (c->deadline_ms && now_ms >= c->deadline_ms) {
+            client_close(c, WS_CLOSE_POLICY, "the message took too long");
         } else if (c->pinged && now_ms - c->heard_ms > WS_PING_MS + WS_PONG_MS) {
             cs->counts.silent++;
             client_doom(c);
