@@ -104,13 +104,16 @@ def parse_frame(buffer, start=0):
 
 
 class RawConn:
-    """A TCP connection. Every read has a deadline: socket.timeout (TimeoutError) when it passes."""
+    """A TCP connection, from the address source. Every read has a deadline: socket.timeout
+    (TimeoutError) when it passes."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=10, receive_buffer=None):
+    def __init__(self, port, host="127.0.0.1", timeout=10, receive_buffer=None, source=None):
         self.timeout = timeout
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer:  # before connect, so that the window is small from the beginning
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.settimeout(timeout)
         self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
