@@ -229,7 +229,7 @@ def test_redis_goes_and_comes(cluster):
 
 
 def test_retention(make_cluster):
-    cluster = make_cluster(gateways=1, persister_settings={"RETENTION_COUNT": 5, "STREAM_TAIL": 0})
+    cluster = make_cluster(gateways=1, persister_settings={"RETENTION_MESSAGES": 5, "STREAM_TAIL": 0})
     for i in range(20):
         assert post(cluster.gateways[0], "Ana", f"m{i}").status_code == 201
     wait_metric(cluster.persister, "chat_retention_removed_messages_total", 15)
