@@ -19,7 +19,7 @@
 #include "common/version.h"
 
 enum {
-    SHOWN_BYTES_MAX = 200 /* of a wrong value in an error */
+    SHOWN_BYTES_MAX = 200 /* of a value in an error or in the log, on either side of a *** */
 };
 
 /* What every step needs. */
@@ -33,25 +33,33 @@ struct loading {
 
 /* ---- words for people ---- */
 
-/* Appends the value on one line, a secret as ***, and a URL without its password: from the first
- * colon of the user to the *last* '@', so that a password with '@' or '/' in it is hidden too, and
- * so is a second URL of a list that lies between. */
-static void add_shown(struct buf **out, const struct config_item *item, const char *value)
+/* Appends the text on one line, cut where it is long. */
+static void add_clean(struct buf **out, struct str text)
 {
-    struct str s = utf8_cut(str_of(value), SHOWN_BYTES_MAX);
+    text = utf8_cut(text, SHOWN_BYTES_MAX);
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.p[i];
+        buf_add_char(out, (unsigned char)c < ' ' || c == 0x7F ? '?' : c);
+    }
+}
+
+/* Appends the value likewise, a secret as ***, and a URL without its password: from the first colon
+ * of the user to the *last* '@', so that a password with '@' or '/' in it is hidden too, and so is
+ * a second URL of a list that lies between. */
+static void add_shown(struct buf **out, bool secret, const char *value)
+{
     const char *scheme_end = strstr(value, "://"), *at = strrchr(value, '@');
     const char *colon = scheme_end ? strchr(scheme_end + 3, ':') : NULL;
-    if (item->secret && *value) {
+    if (secret && *value) {
         buf_add_str(out, STR("***"));
         return;
     }
     if (colon && at && colon < at) {
-        buf_add(out, value, (size_t)(colon + 1 - value));
+        add_clean(out, (struct str){value, (size_t)(colon + 1 - value)});
         buf_add_str(out, STR("***"));
-        s = str_of(at);
+        value = at;
     }
-    for (size_t i = 0; i < s.len; i++)
-        buf_add_char(out, (unsigned char)s.p[i] < ' ' || s.p[i] == 0x7F ? '?' : s.p[i]);
+    add_clean(out, str_of(value));
 }
 
 /* Appends the flag of a variable: --redis-url for REDIS_URL. */
@@ -127,7 +135,7 @@ static bool refuse(const struct loading *l, const struct config_item *item, cons
     buf_add_str(&line, STR(": "));
     buf_add_str(&line, str_of(item->name));
     buf_add_char(&line, '=');
-    add_shown(&line, item, value);
+    add_shown(&line, item->secret, value);
     buf_add_str(&line, STR(": "));
     if (what)
         buf_add_str(&line, str_of(what));
@@ -248,10 +256,24 @@ static const char *value_of(const struct loading *l, const struct config_item *i
     return item->value ? item->value : "";
 }
 
-/* Says what is wrong with an argument: `program: --name words`. Its value may be a secret. */
+/* Says what is wrong with an argument: `program: --name words`. Its value may be a secret, and so
+ * may be a part of a URL that strayed here. */
 static bool refuse_argument(const struct loading *l, const char *arg, const char *words)
 {
-    fprintf(stderr, "%s: %.*s %s (see --help)\n", l->program, (int)strcspn(arg, "="), arg, words);
+    size_t len = strcspn(arg, "=");
+    const char *scheme_end = strstr(arg, "://");
+    bool is_url = scheme_end && scheme_end < arg + len;
+    char *name = mem_strndup(arg, is_url ? strlen(arg) : len);
+    struct buf *line = NULL;
+    buf_add_str(&line, str_of(l->program));
+    buf_add_str(&line, STR(": "));
+    add_shown(&line, false, name);
+    buf_add_char(&line, ' ');
+    buf_add_str(&line, str_of(words));
+    buf_add_str(&line, STR(" (see --help)\n"));
+    print_to(stderr, line);
+    buf_free(&line);
+    free(name);
     return false;
 }
 
@@ -309,7 +331,7 @@ static void add_cell(struct buf **out, const struct config_item *item, enum colu
         break;
     case COLUMN_DEFAULT:
         if (item->value && *item->value)
-            add_shown(out, item, item->value);
+            add_shown(out, item->secret, item->value);
         else
             buf_add_char(out, '-');
         break;
@@ -416,7 +438,7 @@ static void add_effective(struct buf **out, const struct config_item *item, cons
         buf_add_str(out, str_of(item->choices[*(const int *)member]));
         break;
     case CONFIG_STRING:
-        add_shown(out, item, *(const char *const *)member);
+        add_shown(out, item->secret, *(const char *const *)member);
     }
 }
 

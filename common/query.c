@@ -31,11 +31,14 @@ bool whole_number_read(struct str text, int64_t *out)
     if (p == end)
         return false;
     int64_t n = 0;
+    bool fits = true;
     for (; p < end; p++) {
         if (*p < '0' || *p > '9')
             return false;
-        n = n > (INT64_MAX - 9) / 10 ? INT64_MAX : n * 10 + (*p - '0');
+        fits =
+            fits && !__builtin_mul_overflow(n, 10, &n) && !__builtin_add_overflow(n, *p - '0', &n);
     }
+    n = fits ? n : INT64_MAX;
     *out = negative ? -n : n;
     return true;
 }
@@ -45,10 +48,12 @@ void query_report(struct buf **detail, const char *type, const char *loc_json, c
                   struct str text, const char *ctx_json)
 {
     struct buf *input = NULL;
-    if (text.len > ERROR_INPUT_BYTES_MAX)
+    if (text.len > ERROR_INPUT_BYTES_MAX) {
         text.len = ERROR_INPUT_BYTES_MAX;
-    if (utf8_valid_len(text) + 4 > text.len) /* the cut may have gone through a character */
-        text.len = utf8_valid_len(text);
+        size_t valid = utf8_valid_len(text);
+        if (valid + 4 > text.len) /* the cut may have gone through a character */
+            text.len = valid;
+    }
     json_add_bytes(&input, text);
     buf_add_char(&input, 0);
     detail_add(detail, type, loc_json, msg, buf_str(input).p, ctx_json);

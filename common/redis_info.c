@@ -10,6 +10,7 @@
 enum {
     VERSION_MAJOR = 6,
     VERSION_MINOR = 2,
+    VERSION_DIGITS_MAX = 3, /* of each number */
 };
 
 /* Copies the value of name, cut where it does not fit. */
@@ -47,10 +48,21 @@ bool redis_info_is_cluster(const struct redis_info *info)
     return strcmp(info->mode, "cluster") == 0;
 }
 
+/* Takes a number, without a sign or space, off the front. */
+static bool number_take(const char **text, int *n)
+{
+    size_t digits = strspn(*text, "0123456789");
+    *n = 0;
+    for (size_t i = 0; i < digits && digits <= VERSION_DIGITS_MAX; i++)
+        *n = *n * 10 + (*text)[i] - '0';
+    *text += digits;
+    return digits >= 1 && digits <= VERSION_DIGITS_MAX;
+}
+
 static bool version_supported(const char *version)
 {
-    unsigned major, minor;
-    if (sscanf(version, "%3u.%3u", &major, &minor) != 2) /* NOLINT(cert-err34-c): 3 digits */
+    int major, minor;
+    if (!number_take(&version, &major) || *version++ != '.' || !number_take(&version, &minor))
         return false;
     return major > VERSION_MAJOR || (major == VERSION_MAJOR && minor >= VERSION_MINOR);
 }

@@ -168,12 +168,12 @@ size_t page_back_words(const struct log_names *n, uint64_t before, unsigned coun
     return used;
 }
 
-/* Takes the next number of a line of numbers parted by single spaces. */
+/* Takes the next number of a line of numbers parted by single spaces; none stands at the end. */
 static bool number_next(struct str *line, uint64_t *out)
 {
     const char *space = line->len ? memchr(line->p, ' ', line->len) : NULL;
     size_t len = space ? (size_t)(space - line->p) : line->len;
-    if (!digits_read((struct str){line->p, len}, out))
+    if (!digits_read((struct str){line->p, len}, out) || len + 1 == line->len)
         return false;
     size_t used = space ? len + 1 : len;
     line->p += used;

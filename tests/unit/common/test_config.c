@@ -176,6 +176,26 @@ static void wrong_values(void **state)
                  "chat-test: TOKEN=***: a text of 0 to 8 bytes is needed\n");
     assert_wrong("REDIS_URL", "http://u:p@h/x",
                  "chat-test: REDIS_URL=http://u:***@h/x: a URL redis://host:port is needed\n");
+    assert_wrong("REDIS_URL", "x://\n\x7f:p@h\t",
+                 "chat-test: REDIS_URL=x://??:***@h?: a URL redis://host:port is needed\n");
+}
+
+/* A thousand bytes of a value, also those of a URL around its password, are not told as they are.
+ */
+static void long_values(void **state)
+{
+    (void)state;
+    char user[201], host[201], value[1024], line[1024];
+    memset(user, 'u', 200);
+    memset(host, 'h', 200);
+    user[200] = host[200] = 0;
+    snprintf(value, sizeof value, "x://%s%s:p@%s%s", user, user, host, host);
+    snprintf(line, sizeof line,
+             "chat-test: REDIS_URL=x://%.196s***@%.199s: a URL redis://host:port is needed\n", user,
+             host);
+    assert_wrong("REDIS_URL", value, line);
+    snprintf(line, sizeof line, "chat-test: PORT=%s: a number from 0 to 65535 is needed\n", user);
+    assert_wrong("PORT", value + 4, line);
 }
 
 static void wrong_flags(void **state)
@@ -188,6 +208,8 @@ static void wrong_flags(void **state)
     assert_int_equal(LOAD(&s, ARG("--PORT=1")), CONFIG_WRONG);
     assert_int_equal(LOAD(&s, ARG("stray")), CONFIG_WRONG);
     assert_string_equal(err, "chat-test: stray is not known (see --help)\n");
+    assert_int_equal(LOAD(&s, ARG("redis://u:p=w@h/\n")), CONFIG_WRONG);
+    assert_string_equal(err, "chat-test: redis://u:***@h/? is not known (see --help)\n");
     assert_int_equal(LOAD(&s, ARG("--port")), CONFIG_WRONG);
     assert_string_equal(err, "chat-test: --port needs a value (see --help)\n");
     assert_int_equal(LOAD(&s, ARG("--name"), ARG("--port=1")), CONFIG_WRONG);
@@ -293,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup(shown, clean),
         cmocka_unit_test(logged),
         cmocka_unit_test(passwords_are_hidden),
+        cmocka_unit_test_setup(long_values, clean),
         cmocka_unit_test(checks),
         cmocka_unit_test(exit_status),
     };
