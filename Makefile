@@ -9,9 +9,7 @@
 # TLS=no (refuse rediss://, which is built in where hiredis_ssl is), IO_URING= (without liburing).
 
 BUILD  ?= build
-SAN    ?=
 PREFIX ?= /usr/local
-WERROR ?=
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 PKG_CONFIG ?= pkg-config
@@ -24,9 +22,8 @@ PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGE
 LIBS       := $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs $(PACKAGES)) -lm
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual \
-    -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings \
-    -Wpointer-arith -Wnull-dereference -Wvla -Wimplicit-fallthrough -Wno-format-zero-length \
-    $(if $(WERROR),-Werror)
+    -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings -Wpointer-arith \
+    -Wnull-dereference -Wvla -Wimplicit-fallthrough -Wno-format-zero-length $(if $(WERROR),-Werror)
 HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer -ffunction-sections \
     $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS) \
@@ -35,27 +32,23 @@ COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
 LINK      := $(CC) $(if $(STATIC),-static-pie -s,-pie) -Wl,-z,relro,-z,now,--gc-sections \
     $(HARDENING) $(CFLAGS) $(LDFLAGS)
 
-SCRIPTS   := $(wildcard common/*.lua)
-WEB       := $(wildcard gateway/web/*.*)
 SOURCES   := $(wildcard common/*.c gateway/*.c persister/*.c)
-UNITS     := $(wildcard tests/unit/*/test_*.c)
+TESTS     := $(wildcard tests/unit/*/test_*.c tests/fuzz/*/fuzz_*.c)
 ECHO      := $(BUILD)/tests/conformance/ws_echo
 HEADERS   := $(wildcard common/*.h gateway/*.h persister/*.h)
-FORMATTED := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*.h tests/unit/*/*.[ch] tests/conformance/*.c)
+FORMATTED := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch])
 PROGRAMS  := $(BUILD)/chat-gateway $(BUILD)/chat-persister
-UNIT_BINS := $(UNITS:%.c=$(BUILD)/%)
+TEST_BINS := $(TESTS:%.c=$(BUILD)/%)
+FUZZ_BINS := $(filter $(BUILD)/tests/fuzz/%,$(TEST_BINS))
 
-objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
-COMMON_OBJECTS    := $(call objects,common) $(SCRIPTS:common/%=$(BUILD)/gen/%.o)
-GATEWAY_OBJECTS   := $(call objects,gateway) $(WEB:gateway/web/%=$(BUILD)/gen/web/%.o) \
-    $(WEB:gateway/web/%=$(BUILD)/gen/web/%.gz.o)
-PERSISTER_OBJECTS := $(call objects,persister)
-
+embedded = $(patsubst $(1)/%,$(BUILD)/gen/$(2)%.o,$(wildcard $(1)/$(3)))
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
 MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
 .DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
-.PHONY: all static unit-programs unit test format check-format lint install uninstall clean FORCE
+.PHONY: all static unit-programs fuzz-programs unit fuzz test format check-format lint
+.PHONY: install uninstall clean FORCE
 
 all: $(PROGRAMS)
 
@@ -101,27 +94,31 @@ $(BUILD)/gen/web/%.gz: gateway/web/%
 	@mkdir -p $(@D)
 	$(Q)gzip -9nc $< >$@
 
-$(BUILD)/common.a: $(COMMON_OBJECTS)
-$(BUILD)/gateway.a: $(GATEWAY_OBJECTS)
-$(BUILD)/persister.a: $(PERSISTER_OBJECTS)
+$(BUILD)/common.a: $(call objects,common) $(call embedded,common,,*.lua)
+$(BUILD)/gateway.a: $(call objects,gateway) \
+    $(foreach o,$(call embedded,gateway/web,web/,*.*),$(o) $(o:.o=.gz.o))
+$(BUILD)/persister.a: $(call objects,persister)
 $(BUILD)/%.a:
 	@mkdir -p $(@D) && rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(BUILD)/chat-%: $(BUILD)/%/main.o $(BUILD)/%.a $(BUILD)/common.a
-	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(LIBS)
+# A program each, over <area>.a and common.a; replay.c drives a fuzz target, or libFuzzer.
+$(PROGRAMS): $(BUILD)/chat-%: $(BUILD)/%/main.o $(BUILD)/%.a $(BUILD)/common.a
 $(ECHO): $(ECHO).o $(BUILD)/gateway.a $(BUILD)/common.a
-	$(Q)$(LINK) -o $@ $^ $(LIBS)
-
-# tests/unit/<area>/test_*.c is a program over <area>.a and common.a.
-$(UNIT_BINS): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/$$(*D).a $(BUILD)/common.a
+$(FUZZ_BINS): EXTRA = $(if $(LIBFUZZER),-fsanitize=fuzzer)
+$(FUZZ_BINS): $(if $(LIBFUZZER),,$(BUILD)/tests/fuzz/replay.o)
+$(BUILD)/tests/unit/%: EXTRA = $(shell $(PKG_CONFIG) --libs cmocka)
+$(TEST_BINS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/$$(notdir $$(*D)).a $(BUILD)/common.a
+$(PROGRAMS) $(ECHO) $(TEST_BINS):
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(LIBS) $(shell $(PKG_CONFIG) --libs cmocka)
+	$(Q)$(LINK) -o $@ $^ $(LIBS) $(EXTRA)
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(TESTS)) $(ECHO).d
 
--include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(UNITS)) $(ECHO).d
-
-unit-programs: $(UNIT_BINS) $(ECHO)
+unit-programs: $(TEST_BINS) $(ECHO)
+fuzz-programs: $(FUZZ_BINS)
+fuzz: # with libFuzzer, in build/fuzz/: ./dev fuzz runs them
+	$(Q)$(MAKE) fuzz-programs BUILD='$(BUILD)/fuzz' CC=clang LIBFUZZER=1 \
+	    SAN=fuzzer-no-link,address,undefined
 unit: unit-programs
 	tests/run $(BUILD) --unit
 test: all unit-programs
@@ -136,22 +133,22 @@ check-format:
 $(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)
+	$(Q)gcc $(DIALECT) -O1 -fanalyzer -Werror -c -o /dev/null $<
 	@out=$$(clang-tidy --quiet $< -- $(DIALECT) 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 	@touch $@
 
 lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
 	    --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
-	shellcheck dev tests/run tests/deploy/*.sh tests/deploy/run tests/deploy/lint/run .ci/run
+	shellcheck dev .ci/run tests/run tests/*/run tests/*/*.sh tests/*/*/run tests/fuzz/coverage
 
-compile_commands.json: $(SOURCES) $(UNITS) Makefile
-	@{ sep='['; for file in $(SOURCES) $(UNITS); do \
+compile_commands.json: $(SOURCES) $(TESTS) Makefile
+	@{ sep='['; for file in $(SOURCES) $(TESTS); do \
 	  printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$file" \
 	    "$(COMPILE) -c $$file"; sep=','; done; printf '\n]\n'; } >$@
 
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/chat-as-a-service
-
 install: all
 	install -d '$(BINDIR)' '$(DOCDIR)'
 	install -m 755 $(PROGRAMS) '$(BINDIR)'
