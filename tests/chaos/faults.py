@@ -164,7 +164,7 @@ def second_persister(w):
     second.start(wait=False)
     status = second.wait_end()
     w.expect(status == 1 and "cannot start" in second.log,
-             "the second persister refused: " + second.log_tail(1))
+             "the second persister refused: " + second.log.partition("reason=")[2].strip())
     second.http.close()
 
 
@@ -191,14 +191,13 @@ def kill_subscribers(w):
 
 
 def through_proxies(name, what, function, **options):
-    """The same fault between Redis and the gateways, the persister, and both."""
-    for where in (("gateway",), ("persister",)):
-        def run(w, where=where):
-            for side in where:
-                function(w, w.proxies[side])
-        run.__name__ = f"{name}_{where[0]}"
-        words = f"{what}, between {where[0]} and Redis"
-        FAULTS[f"proxy-{name}-{where[0]}"] = Fault(run, words, {"proxied": where}, **options)
+    """The same fault between Redis and the gateways, and between Redis and the persister."""
+    for side in ("gateway", "persister"):
+        def run(w, side=side):
+            function(w, w.proxies[side])
+        run.__name__ = f"{name}_{side}"
+        FAULTS[f"proxy-{name}-{side}"] = Fault(run, f"{what}, between {side} and Redis",
+                                               {"proxied": (side,)}, **options)
 
 
 def proxy_cut(w, proxy):
