@@ -177,6 +177,28 @@ static void beat_counts_the_last(void **state)
     expect(r, "11=m11 passed:11 stored:1/0");
 }
 
+/* How far the lease was raised only a page tells. */
+static void beat_nears_the_lease(void **state)
+{
+    struct rig *r = *state;
+    struct page page = log_open(1, 11);
+    page.lease = 13;
+    beat(r, 1, 11, START_MS);
+    expect(r, "page?10+1000 stored:1/0");
+    page_give(r, page, 11, 11);
+    expect(r, "11=m11 passed:11 stored:1/0");
+    beat(r, 1, 11, START_MS);
+    expect(r, "stored:1/0");
+    live(r, 12);
+    expect(r, "12=m12 passed:12");
+    beat(r, 1, 12, START_MS);
+    expect(r, "page?12+1000 stored:1/0");
+    page.seq = 12;
+    page.lease = 113;
+    page_give_empty(r, page);
+    assert_int_equal(r->feed.lease, 113);
+}
+
 static void beat_each_second(void **state)
 {
     struct rig *r = *state;
@@ -355,6 +377,7 @@ int main(void)
         PUSH(failed_page_is_asked_again),
         PUSH(disconnect_drops_held),
         PUSH(beat_counts_the_last),
+        PUSH(beat_nears_the_lease),
         PUSH(beat_each_second),
         PUSH(beat_lost),
         PUSH(sealed_too_long),

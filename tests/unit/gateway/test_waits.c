@@ -97,6 +97,19 @@ static void test_wait_opened(void **state)
     assert_true(ahead.result == WAIT_MET && ws.count == 0);
 }
 
+/* SQLite was set back, and Redis is empty: 13 is another message than the 13 that was seen. */
+static void test_wait_ids_begin_anew(void **state)
+{
+    (void)state;
+    struct waits ws = {.opening = 4, .seen = 100, .stored = 90};
+    struct case_wait again;
+    waits_opened(&ws, 4, 5, 12);
+    wait_add(&ws, &again, WAIT_SEEN, 5, 13);
+    assert_int_equal(again.result, -1);
+    waits_passed(&ws, 13);
+    assert_int_equal(again.result, WAIT_MET);
+}
+
 static void test_wait_unknown(void **state)
 {
     (void)state;
@@ -207,9 +220,13 @@ static void test_done_brings_event(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wait_met),          cmocka_unit_test(test_wait_opened),
-        cmocka_unit_test(test_wait_unknown),      cmocka_unit_test(test_wait_timeout),
-        cmocka_unit_test(test_done_frees_others), cmocka_unit_test(test_done_brings_event),
+        cmocka_unit_test(test_wait_met),
+        cmocka_unit_test(test_wait_opened),
+        cmocka_unit_test(test_wait_ids_begin_anew),
+        cmocka_unit_test(test_wait_unknown),
+        cmocka_unit_test(test_wait_timeout),
+        cmocka_unit_test(test_done_frees_others),
+        cmocka_unit_test(test_done_brings_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
