@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The fault suite: ./dev chaos [--list] [--seed N] [--minutes M] [--gateways 2,3] [fault ...]
 
-Without names: every fault alone, on 2 and on 3 gateways in turn; then, with --minutes, random
-sequences of those that can be mixed. One line for each run; the last line counts them. A fault
+Without names: every fault alone, on 2 and on 3 gateways in turn; with --minutes instead, random
+sequences of those that can be mixed. With names: these, on each size. One line for each run; the last line counts them. A fault
 that did not hit counts as failed, since nothing was tested. --table writes the table of
 docs/GUARANTEES.md, --json one object a line.
 """
@@ -73,7 +73,8 @@ def tell(result):
     print(f"{word:6} {result.name} gateways={result.gateways} seed={result.seed} "
           f"acked={s.get('acked', 0)} lost={s.get('lost', '?')} doubled={s.get('doubled', '?')} "
           f"reordered={s.get('reordered', '?')} excused={s.get('excused', 0)} "
-          f"gaps={s.get('gaps', 0)} " + " ".join(f"{k}={v:.2f}" for k, v in f.items() if v is not None))
+          f"gaps={s.get('gaps', 0)} "
+          + " ".join(f"{k}={v:.2f}" for k, v in f.items() if v is not None))
     for text in [*result.problems, *(f"note: {note}" for note in result.notes)]:
         print("       " + text.replace("\n", "\n       "))
     sys.stdout.flush()
