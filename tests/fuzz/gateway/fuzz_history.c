@@ -46,7 +46,7 @@ static void check_log(struct str text)
     struct buf *expected = NULL, *got = NULL;
     uint64_t first = 0;
     size_t count = log_fill(&log, text, &expected, &first);
-    struct room_page page = room_log_page(&log, 0, 0, count + 1, false, &got);
+    struct room_page page = room_log_page(&log, 0, 0, count + 1, SIZE_MAX, false, &got);
     assert(page.count == count && log.frames == count && fuzz_same(got, expected));
     assert(page.first == first && page.last == (count ? log.last : 0));
     size_t cut = room_log_cut(&log, first);
