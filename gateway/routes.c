@@ -175,7 +175,9 @@ static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_re
     if (fault) {
         exchange_fail(x, 400, fault);
     } else if (!str_eq(http_header(req, "Sec-WebSocket-Version"), STR("13"))) {
-        answer_detail(x, 426, STR("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
+        answer_detail(x, 426,
+                      STR("Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                          "Sec-WebSocket-Version: 13\r\n"),
                       STR("\"Sec-WebSocket-Version: 13 is needed\""));
     } else if (!origins_allow(r->settings->allowed_origins, req)) {
         exchange_fail(x, 403, "This Origin is not in ALLOWED_ORIGINS");
