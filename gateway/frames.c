@@ -19,11 +19,14 @@ struct framed {
     char *nonce; /* as JSON, or NULL */
 };
 
+/* Who types `hello` into a WebSocket tester is told what to send. */
 static void frame_error(struct client *c, const char *code, struct str detail)
 {
     struct buf *text = NULL;
     buf_printf(&text, "{\"type\":\"error\",\"code\":\"%s\",\"detail\":", code);
     buf_add_str(&text, detail);
+    buf_add_str(&text, STR(",\"hint\":"));
+    json_add_string(&text, STR("send {\"username\":\"Ana\",\"content\":\"Hola\"}"));
     buf_add_char(&text, '}');
     client_send(c, WS_TEXT, buf_str(text));
     buf_free(&text);
