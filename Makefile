@@ -6,13 +6,16 @@
 #   make install PREFIX=/usr DESTDIR=/some/folder
 #
 # Variables: BUILD, SAN, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, WERROR=1, V=1 (show the commands),
-# TLS=no (refuse rediss://, which is built in where hiredis_ssl is), IO_URING= (without liburing).
+# TLS=no (refuse rediss://, which is built in where hiredis_ssl is), IO_URING= (without liburing),
+# DOCS=no (leave out /docs, 220 KB; /openapi.json and /asyncapi.json stay).
 
 BUILD  ?= build
 PREFIX ?= /usr/local
 CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 PKG_CONFIG ?= pkg-config
+DOCS   ?= yes
+VIEWER := $(if $(filter no,$(DOCS)),,rapidoc-min.js)
 TLS    := $(or $(TLS),$(shell $(PKG_CONFIG) --exists hiredis_ssl openssl && echo yes))
 IO_URING ?= $(shell $(PKG_CONFIG) --exists liburing && echo liburing)
 TLS_PACKAGES := $(if $(filter yes,$(TLS)),hiredis_ssl openssl)
@@ -27,11 +30,13 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wc
 HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer -ffunction-sections \
     $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS) \
-    $(if $(IO_URING),-DHAVE_LIBURING)
+    $(if $(IO_URING),-DHAVE_LIBURING) $(if $(VIEWER),-DCHAT_DOCS)
 COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
 LINK      := $(CC) $(if $(STATIC),-static-pie -s,-pie) -Wl,-z,relro,-z,now,--gc-sections \
     $(HARDENING) $(CFLAGS) $(LDFLAGS)
 
+WEB       := $(notdir $(filter-out $(if $(VIEWER),,gateway/web/docs.%),$(wildcard gateway/web/*.*))) \
+    openapi.json asyncapi.json
 SOURCES   := $(wildcard common/*.c gateway/*.c persister/*.c)
 TESTS     := $(wildcard tests/unit/*/test_*.c tests/fuzz/*/fuzz_*.c)
 ECHO      := $(BUILD)/tests/conformance/ws_echo
@@ -84,19 +89,26 @@ endef
 $(BUILD)/gen/%.lua.c: common/%.lua
 	$(call embed,script_$*)
 
-# Each file of gateway/web/ as it is, web_<name>, and packed, web_<name>_gz.
+# Each file of gateway/web/ and docs/*.json as it is, web_<name>, and packed, web_<name>_gz. Those of
+# gateway/web/vendor/ are there packed only.
 symbol = web_$(subst -,_,$(subst .,_,$*))
+pack = @mkdir -p $(@D) && gzip -9nc $< >$@
 $(BUILD)/gen/web/%.c: gateway/web/%
+	$(call embed,$(symbol))
+$(BUILD)/gen/web/%.c: docs/%
 	$(call embed,$(symbol))
 $(BUILD)/gen/web/%.gz.c: $(BUILD)/gen/web/%.gz
 	$(call embed,$(symbol)_gz)
+$(BUILD)/gen/web/%.gz.c: gateway/web/vendor/%.gz
+	$(call embed,$(symbol)_gz)
 $(BUILD)/gen/web/%.gz: gateway/web/%
-	@mkdir -p $(@D)
-	$(Q)gzip -9nc $< >$@
+	$(pack)
+$(BUILD)/gen/web/%.gz: docs/%
+	$(pack)
 
 $(BUILD)/common.a: $(call objects,common) $(call embedded,common,,*.lua)
-$(BUILD)/gateway.a: $(call objects,gateway) \
-    $(foreach o,$(call embedded,gateway/web,web/,*.*),$(o) $(o:.o=.gz.o))
+$(BUILD)/gateway.a: $(call objects,gateway) $(WEB:%=$(BUILD)/gen/web/%.o) \
+    $(patsubst %,$(BUILD)/gen/web/%.gz.o,$(WEB) $(VIEWER))
 $(BUILD)/persister.a: $(call objects,persister)
 $(BUILD)/%.a:
 	@mkdir -p $(@D) && rm -f $@

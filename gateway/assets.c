@@ -4,7 +4,9 @@
  * is opened, so no path of a request ever meets the file system.
  *
  * To add a file: put it into gateway/web/ and a line into ASSETS. The symbol is the file's name
- * with _ for . and -; the Makefile embeds each file twice, as it is and packed.
+ * with _ for . and -; the Makefile embeds each file twice, as it is and packed. The API's documents
+ * come from docs/. What others made is in gateway/web/vendor/, and in the program only packed: who
+ * does not accept gzip gets it all the same.
  *
  * Both forms have a strong entity tag, of their own bytes (RFC 9110 section 8.8.3), and are always
  * asked for anew (no-cache): while replicas of two versions serve one site, a page and its modules
@@ -26,6 +28,23 @@
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "          \
     "require-trusted-types-for 'script'; trusted-types 'none'"
 
+/* The viewer of /docs writes styles into its elements. */
+#define VIEWER                                                                                     \
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "                    \
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "              \
+    "frame-ancestors 'none'"
+
+#ifdef CHAT_DOCS
+#define DOCS(X)                                                                                    \
+    X("/docs", docs_html, HTML, VIEWER)                                                            \
+    X("/assets/docs.css", docs_css, STYLE, OWN_FILES_ONLY)                                         \
+    X("/assets/docs.js", docs_js, SCRIPT, OWN_FILES_ONLY)
+#define PACKED(X) X("/assets/rapidoc-min.js", rapidoc_min_js, SCRIPT, OWN_FILES_ONLY)
+#else
+#define DOCS(X)
+#define PACKED(X)
+#endif
+
 /* path, symbol, Content-Type, Content-Security-Policy */
 #define ASSETS(X)                                                                                  \
     X("/", index_html, HTML, OWN_FILES_ONLY)                                                       \
@@ -37,7 +56,10 @@
     X("/assets/session.js", session_js, SCRIPT, OWN_FILES_ONLY)                                    \
     X("/assets/text.js", text_js, SCRIPT, OWN_FILES_ONLY)                                          \
     X("/assets/timeline.js", timeline_js, SCRIPT, OWN_FILES_ONLY)                                  \
-    X("/assets/view.js", view_js, SCRIPT, OWN_FILES_ONLY)
+    X("/assets/view.js", view_js, SCRIPT, OWN_FILES_ONLY)                                          \
+    X("/openapi.json", openapi_json, "application/json", OWN_FILES_ONLY)                           \
+    X("/asyncapi.json", asyncapi_json, "application/json", OWN_FILES_ONLY)                         \
+    DOCS(X)
 
 enum {
     FORM_PLAIN,
@@ -47,7 +69,8 @@ enum {
     ETAG_HEX = 20, /* digits of the SHA-1 that are used */
 };
 
-/* One form of an asset. The length is another object's, so it is not known before linking. */
+/* One form of an asset, NULL where it is not there. The length is another object's, so it is not
+ * known before linking. */
 struct form {
     const char *bytes;
     const size_t *len;
@@ -62,13 +85,19 @@ struct asset {
     extern const char web_##symbol[], web_##symbol##_gz[];                                         \
     extern const size_t web_##symbol##_len, web_##symbol##_gz_len;
 ASSETS(DECLARE)
+#define DECLARE_PACKED(path, symbol, type, policy)                                                 \
+    extern const char web_##symbol##_gz[];                                                         \
+    extern const size_t web_##symbol##_gz_len;
+PACKED(DECLARE_PACKED)
 
 #define ENTRY(path, symbol, type, policy)                                                          \
     {path,                                                                                         \
      type,                                                                                         \
      policy,                                                                                       \
      {{web_##symbol, &web_##symbol##_len}, {web_##symbol##_gz, &web_##symbol##_gz_len}}},
-static const struct asset assets[] = {ASSETS(ENTRY)};
+#define ENTRY_PACKED(path, symbol, type, policy)                                                   \
+    {path, type, policy, {{NULL, NULL}, {web_##symbol##_gz, &web_##symbol##_gz_len}}},
+static const struct asset assets[] = {ASSETS(ENTRY) PACKED(ENTRY_PACKED)};
 
 enum {
     ASSETS_COUNT = sizeof assets / sizeof *assets
@@ -94,7 +123,8 @@ static void etag_write(struct str bytes, char out[ETAG_HEX + 3])
 
 static struct str form_bytes(const struct asset *a, int form)
 {
-    return (struct str){a->forms[form].bytes, *a->forms[form].len};
+    const struct form *f = &a->forms[form];
+    return f->bytes ? (struct str){f->bytes, *f->len} : STR("");
 }
 
 void assets_init(void)
@@ -186,8 +216,9 @@ static bool etag_named(const struct http_request *req, struct str etag)
 
 void asset_answer(const struct asset *a, struct exchange *x, const struct http_request *req)
 {
-    bool smaller = *a->forms[FORM_GZIP].len < *a->forms[FORM_PLAIN].len;
-    int form = smaller && accepts_gzip(req) ? FORM_GZIP : FORM_PLAIN;
+    bool plain = a->forms[FORM_PLAIN].bytes;
+    bool smaller = plain && *a->forms[FORM_GZIP].len < *a->forms[FORM_PLAIN].len;
+    int form = !plain || (smaller && accepts_gzip(req)) ? FORM_GZIP : FORM_PLAIN;
     const char *etag = etags[a - assets][form];
     struct buf *headers = NULL;
     buf_printf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n", etag);
