@@ -21,6 +21,8 @@ from pathlib import Path
 import httpx
 import redis
 
+import contract
+
 REPO = Path(__file__).resolve().parents[2]
 REDIS_SERVER = os.environ.get("CHAT_REDIS_SERVER", "redis-server")
 READY_SECONDS = 60
@@ -233,13 +235,15 @@ class Served(Process):
     """One of our two programs."""
 
     program = ""
+    answer_hooks = []  # called with every answer
 
     def __init__(self, name, folder, settings):
         super().__init__(name, folder)
         self.settings = {key: str(value) for key, value in settings.items()}
         # trust_env: no proxy of the machine may stand between.
         self.http = httpx.Client(base_url=self.url, timeout=30, trust_env=False,
-                                 limits=httpx.Limits(max_connections=None))
+                                 limits=httpx.Limits(max_connections=None),
+                                 event_hooks={"response": self.answer_hooks})
 
     @property
     def url(self):
@@ -280,6 +284,7 @@ class Persister(Served):
 
 class Gateway(Served):
     program = "chat-gateway"
+    answer_hooks = [contract.check_httpx]
 
     def __init__(self, name, folder, settings):
         super().__init__(name, folder, {"DRAIN_SECONDS": 1, "REPLICA": name, **settings})
@@ -337,7 +342,7 @@ class Cluster:
         """Ends everything; returns what was wrong, as a list of texts."""
         for client in self.clients:
             client.close()
-        problems = []
+        problems = [f"not as documented: {text}" for text in contract.take_violations()]
         for group in (self.gateways, [self.persister], [self.redis]):
             for process in group:
                 process.ask_end()

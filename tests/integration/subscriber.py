@@ -5,6 +5,7 @@ import json
 import threading
 import time
 
+import contract
 from rawws import CLOSE, PING, PONG, TEXT, Closed, RawWS, build_frame, parse_frame
 
 
@@ -30,6 +31,7 @@ class Subscriber:
         self._sending = threading.Lock()
         self._ws = RawWS(gateway.port, path + ("?" + "&".join(query) if query else ""),
                          headers=headers, timeout=timeout)
+        contract.check_raw("GET", path, self._ws.response)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -135,6 +137,7 @@ class Subscriber:
                 elif frame.opcode == CLOSE:
                     self.closed = frame.close_code
                     self.reason = frame.payload[2:].decode()
+                    contract.asyncapi.check_close(self.closed)
                     going = False
             del buffer[:at]
             self._changed.notify_all()
@@ -145,6 +148,7 @@ class Subscriber:
 
     def _take_text(self, payload):
         self.frames.append(payload)
+        contract.asyncapi.check(payload)
         if payload.startswith(b'{"id":'):
             self.messages.append(payload)
             self.ids.append(int(payload[6:payload.index(b",")]))
