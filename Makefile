@@ -46,7 +46,7 @@ PROGRAMS  := $(BUILD)/chat-gateway $(BUILD)/chat-persister
 TEST_BINS := $(TESTS:%.c=$(BUILD)/%)
 FUZZ_BINS := $(filter $(BUILD)/tests/fuzz/%,$(TEST_BINS))
 
-embedded = $(patsubst $(1)/%,$(BUILD)/gen/$(2)%.o,$(wildcard $(1)/$(3)))
+embedded = $(patsubst $(1)/%,$(BUILD)/gen/%.o,$(wildcard $(1)/$(2)))
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
 MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
@@ -106,7 +106,7 @@ $(BUILD)/gen/web/%.gz: gateway/web/%
 $(BUILD)/gen/web/%.gz: docs/%
 	$(pack)
 
-$(BUILD)/common.a: $(call objects,common) $(call embedded,common,,*.lua)
+$(BUILD)/common.a: $(call objects,common) $(call embedded,common,*.lua)
 $(BUILD)/gateway.a: $(call objects,gateway) $(WEB:%=$(BUILD)/gen/web/%.o) \
     $(patsubst %,$(BUILD)/gen/web/%.gz.o,$(WEB) $(VIEWER))
 $(BUILD)/persister.a: $(call objects,persister)
