@@ -126,6 +126,8 @@ $(PROGRAMS) $(ECHO) $(TEST_BINS):
 	$(Q)$(LINK) -o $@ $^ $(LIBS) $(EXTRA)
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(TESTS)) $(ECHO).d
 
+include tests/sim/sim.mk
+
 unit-programs: $(TEST_BINS) $(ECHO)
 fuzz-programs: $(FUZZ_BINS)
 fuzz: # with libFuzzer, in build/fuzz/: ./dev fuzz runs them
