@@ -9,7 +9,7 @@ SIM_OBJECTS := $(SIM_ENGINES:%=$(BUILD)/sim/%.o) $(SIM_TESTS:%.c=$(BUILD)/sim/%.
 SIM_HEADERS := $(BUILD)/sim/include/common/limits.h \
     $(BUILD)/sim/include/persister/ingest_internal.h
 SIM_COMPILE := $(subst -I. ,-I$(BUILD)/sim/include -I. ,$(COMPILE)) \
-    $(shell $(PKG_CONFIG) --cflags lua5.1 2>/dev/null)
+    -U_FORTIFY_SOURCE $(shell $(PKG_CONFIG) --cflags lua5.1 2>/dev/null)
 SIM_LIBS    := $(shell $(PKG_CONFIG) --libs json-c zlib lua5.1 2>/dev/null) -lm
 
 $(BUILD)/sim/include/%.h: %.h tests/sim/small.sed
@@ -21,7 +21,7 @@ $(BUILD)/sim/%.o: %.c $(SIM_HEADERS) $(BUILD)/flags
 	$(call say,SIM,$<)
 	$(Q)$(SIM_COMPILE) -MMD -MP -c -o $@ $<
 
-$(BUILD)/chat-sim: $(SIM_OBJECTS) $(SCRIPTS:common/%=$(BUILD)/gen/%.o)
+$(BUILD)/chat-sim: $(SIM_OBJECTS) $(call embedded,common,*.lua)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(SIM_LIBS)
 	@{ echo 'SIM_COMPILE="$(SIM_COMPILE)"'; echo 'SIM_LINK="$(LINK)"'; \
