@@ -321,7 +321,7 @@ static void end_room(struct gateway *g, const char *name)
     struct str room = str_of(name);
     struct room *r = room_get(g->rooms, room, link_position(g->link), world.now_us / MS);
     struct buf *has = NULL, *due = NULL;
-    room_log_page(&r->log, 0, 0, SIZE_MAX / 2, false, &has);
+    room_log_page(&r->log, 0, 0, SIZE_MAX / 2, SIZE_MAX, false, &has);
     for (size_t i = 0; i < disk_file.count; i++) {
         const struct row *row = &disk_file.rows[i];
         if (row->id <= r->log.reach || !str_eq(row->room, room))

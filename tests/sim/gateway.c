@@ -101,6 +101,12 @@ struct history_request *history_page(struct history *h, struct str room, uint64_
     return r;
 }
 
+uint64_t history_pruned(const struct history *h)
+{
+    (void)h;
+    return 0; /* no retention is modelled */
+}
+
 bool history_line(struct str *lines, struct str *line)
 {
     if (!lines->len)
@@ -145,6 +151,11 @@ static void message(void *ctx, struct client *c, struct str text)
     (void)ctx, (void)c, (void)text; /* people post by link_send */
 }
 
+static void gone(void *ctx, struct guest *guest)
+{
+    (void)ctx, (void)guest; /* nobody is limited */
+}
+
 static void turn(struct process *p)
 {
     struct gateway *g = (struct gateway *)(void *)p;
@@ -172,11 +183,13 @@ void gateway_start(struct gateway *g)
     static const struct rooms_config rooms = {.keep = ROOM_KEEP, .lag_bytes = LAG_BYTES};
     static const struct rooms_sources sources = {.history = ask_history, .page = ask_page};
     static const struct clients_config clients = {.clients_max = 100};
-    static const struct clients_ops ops = {.message = message, .position = position};
+    static const struct clients_ops ops = {
+        .message = message, .position = position, .gone = gone};
     static const struct link_config config = {.redis_url = "redis://sim",
                                               .redis_prefix = "chat",
                                               .outbox_max = OUTBOX_MAX,
-                                              .idempotency_seconds = WINDOW_S};
+                                              .idempotency_seconds = WINDOW_S,
+                                              .post_deadline_ms = POST_DEADLINE_MS};
     struct event_base *base = (struct event_base *)(void *)&g->process;
     struct history *history = (struct history *)(void *)&g->process;
     g->process.alive = true;
@@ -228,5 +241,5 @@ void gateway_join(struct gateway *g, int fd, struct str room, bool resume, uint6
                   uint32_t newest, bool deflate)
 {
     struct room *r = room_get(g->rooms, room, link_position(g->link), now_ms());
-    client_new(g->clients, fd, r, resume, after, newest, deflate, NULL, NULL, now_ms());
+    client_new(g->clients, fd, NULL, r, resume, after, newest, deflate, NULL, NULL, now_ms());
 }

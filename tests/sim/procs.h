@@ -16,6 +16,7 @@ enum {
     TAIL = 12,
     OUTBOX_MAX = 40,
     WINDOW_S = 86400,
+    POST_DEADLINE_MS = 5000,
 };
 
 /* ---- gateway.c ---- */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # For ../../Makefile: the simulator, of the real engines and their glue with small bounds, so that each is met.
-SIM_ENGINES := $(addprefix common/,buf feed iso_time json log log_link mem message reply script sha1 \
-      utf8) $(addprefix gateway/,client deflate flush link \
+SIM_ENGINES := $(addprefix common/,buf feed iso_time json log log_link mem message metrics reply script sha1 \
+      utf8) $(addprefix gateway/,client clients_counts deflate fanout flush link \
       outbox room room_log tail waits websocket) \
     $(addprefix persister/,ingest opening overlap restore)
 SIM_TESTS   := $(wildcard tests/sim/*.c)
