@@ -412,5 +412,9 @@ def test_failover(make_server):
     check("  SEALED on a connection that saw it all: no id is used twice",
           sealed(publish(idle, 2, "c", 1, "x"))
           and sealed(publish(idle, 2, "c", 1, "x", floor=999)))
+    before = a("HGETALL", STATE), page(a)["ids"]
+    check("  no advance by the old token either: base does not pass what was lost",
+          sealed(persister(idle, 2, "advance", old, 300, 104, 104, CONTROL))
+          and (a("HGETALL", STATE), page(a)["ids"]) == before)
     reopen(a, 3, 300, 400, 101)
     check("  opened", answers(publish(idle, 3, "c", 1, "x", floor=104), 1) == [301])
