@@ -299,6 +299,9 @@ void batch_run(struct batch_job *jobs, size_t count)
         size_t n = j->len;
         if (draw_chance(p->subscriber->slow ? 60 : 15))
             n = draw_below(j->len);
+        if (p->full && !n)
+            n = 1; /* it was told that it may write */
+        p->full = !n;
         j->sent = n ? (ssize_t)n : -EAGAIN;
         if (n)
             send_bytes(p, j, n);
