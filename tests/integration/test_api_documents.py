@@ -120,6 +120,8 @@ def test_every_operation_is_as_documented(make_cluster):
     finally:
         cluster.redis.cont()
     wait_until(lambda: ask(gateway, "GET", "/readyz").status == 200)
+    limited = cluster.add_gateway(ADDRESS_RATE=1, ADDRESS_BURST=1).start()
+    wait_until(lambda: ask(limited, "POST", "/messages", MESSAGE).status == 429)
     assert missing_operations() == []
     assert missing_statuses() == []
 
