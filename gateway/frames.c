@@ -105,25 +105,20 @@ void frames_hello(const struct routes *r, struct buf **out)
     buf_free(&hello);
 }
 
-static char *nonce_of(const struct draft *d)
-{
-    struct buf *json = NULL;
-    if (!d->has_nonce)
-        return NULL;
-    json_add_string(&json, d->nonce);
-    char *nonce = mem_strndup(buf_str(json).p, buf_len(json));
-    buf_free(&json);
-    return nonce;
-}
-
 /* It is over its rate: d is its message, or NULL when that could not be read. */
-static void frame_limited(struct client *c, struct draft *d, const char *why, bool abusive)
+static void frame_limited(struct client *c, const struct draft *d, const char *why,
+                          uint64_t retry_s)
 {
-    struct framed f = {.client = c, .nonce = d ? nonce_of(d) : NULL};
-    frame_fail(&f, "rate_limited", why);
-    free(f.nonce);
-    if (abusive)
-        client_close(c, WS_CLOSE_RATE, why);
+    struct buf *text = NULL;
+    buf_add_str(&text, STR("{\"type\":\"error\",\"code\":\"rate_limited\",\"detail\":"));
+    json_add_bytes(&text, str_of(why));
+    if (d && d->has_nonce) {
+        buf_add_str(&text, STR(",\"nonce\":"));
+        json_add_string(&text, d->nonce);
+    }
+    buf_printf(&text, ",\"retry_after\":%" PRIu64 "}", retry_s);
+    client_send(c, WS_TEXT, buf_str(text));
+    buf_free(&text);
 }
 
 void routes_frame(void *ctx, struct client *c, struct str text)
@@ -132,12 +127,16 @@ void routes_frame(void *ctx, struct client *c, struct str text)
     struct draft d;
     struct buf *detail = NULL;
     const char *why = NULL;
-    enum guest_answer welcome = guests_frame(r->guests, c->guest, now_us(), &why);
+    uint64_t retry_s = 0;
+    enum guest_answer welcome = guests_frame(r->guests, c->guest, now_us(), &why, &retry_s);
     enum draft_result result = draft_parse(&d, text, r->settings->content_max, true, &detail);
+    bool read = result == DRAFT_OK || result == DRAFT_PING;
     if (welcome != GUEST_WELCOME) {
-        frame_limited(c, result == DRAFT_OK ? &d : NULL, why, welcome == GUEST_ABUSIVE);
+        frame_limited(c, read ? &d : NULL, why, retry_s);
+        if (welcome == GUEST_ABUSIVE)
+            client_close(c, WS_CLOSE_RATE, why);
         buf_free(&detail);
-        if (result == DRAFT_OK)
+        if (read)
             draft_done(&d);
         return;
     }
@@ -154,7 +153,14 @@ void routes_frame(void *ctx, struct client *c, struct str text)
         return;
     }
     struct framed *f = mem_zalloc(sizeof *f);
-    *f = (struct framed){.client = c, .nonce = nonce_of(&d)};
+    f->client = c;
+    if (d.has_nonce) {
+        struct buf *nonce = NULL;
+        json_add_string(&nonce, d.nonce);
+        struct str s = buf_str(nonce);
+        f->nonce = mem_strndup(s.p, s.len);
+        buf_free(&nonce);
+    }
     const struct send send = {.source = SEND_WS,
                               .room = {c->room->name, c->room->name_len},
                               .username = d.username,

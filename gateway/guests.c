@@ -154,6 +154,12 @@ static uint64_t seconds_up(uint64_t us)
     return (us + SECOND_US - 1) / SECOND_US;
 }
 
+static uint64_t retry_after(const struct bucket *b, const struct rate *met, uint64_t now_us)
+{
+    uint64_t wait_us = bucket_wait_us(b, met, now_us);
+    return wait_us ? seconds_up(wait_us) : 1;
+}
+
 struct counted {
     const char *name; /* of the policy */
     const struct rate *rate;
@@ -197,13 +203,13 @@ const char *guests_post(struct guests *gs, struct guest *g, const struct address
     fields_add(all, 2, now_us, headers);
     if (!met)
         return NULL;
-    uint64_t wait_us = bucket_wait_us(met == &gs->client ? client : address, met, now_us);
-    buf_printf(headers, "Retry-After: %" PRIu64 "\r\n", wait_us ? seconds_up(wait_us) : 1);
+    buf_printf(headers, "Retry-After: %" PRIu64 "\r\n",
+               retry_after(met == &gs->client ? client : address, met, now_us));
     return met == &gs->client ? client_words : address_words;
 }
 
 enum guest_answer guests_frame(struct guests *gs, struct guest *g, uint64_t now_us,
-                               const char **why)
+                               const char **why, uint64_t *retry_s)
 {
     if (!g)
         return GUEST_WELCOME;
@@ -211,6 +217,7 @@ enum guest_answer guests_frame(struct guests *gs, struct guest *g, uint64_t now_
     if (!met)
         return GUEST_WELCOME;
     *why = met == &gs->client ? client_words : address_words;
+    *retry_s = retry_after(met == &gs->client ? &g->bucket : &g->peer->bucket, met, now_us);
     if (now_us - g->window_us > RATE_REFUSALS_MS * UINT64_C(1000)) {
         g->window_us = now_us;
         g->refused = 0;

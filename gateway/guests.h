@@ -56,9 +56,10 @@ bool guests_settle(struct guests *gs, struct guest *g, const struct address *pee
 const char *guests_post(struct guests *gs, struct guest *g, const struct address *peer,
                         const struct http_request *req, uint64_t now_us, struct buf **headers);
 
-/* A message of a WebSocket; *why names the limit that it met. g may be NULL. */
+/* A message of a WebSocket; *why names the limit that it met, *retry_s tells when one more will be
+ * taken. g may be NULL. */
 enum guest_answer guests_frame(struct guests *gs, struct guest *g, uint64_t now_us,
-                               const char **why);
+                               const char **why, uint64_t *retry_s);
 
 /* Each second. */
 void guests_sweep(struct guests *gs, uint64_t now_us);

@@ -141,7 +141,7 @@ def test_frame_rate(make_cluster):
         assert acks == {f"n{n}" for n in range(10)}
         assert [event["code"] for event in limited] == ["rate_limited"] * 2
         assert limited[0]["nonce"] == "n10" and "CLIENT_RATE" in limited[0]["detail"]
-        assert "nonce" not in limited[1]
+        assert "nonce" not in limited[1] and limited[0]["retry_after"] == 1
         ws.send(build_frame(json.dumps(MESSAGE)) * 200)
         assert ws.read_close() == 4429
         ws.send_close(4429)
