@@ -29,6 +29,7 @@ enum {
     JOIN_HISTORY_DEFAULT = 20,
     PAGE_BYTES_MAX = 1 << 20,      /* of the messages of a page; then it is shorter */
     TURN_PAGES_BYTES = 512 * 1024, /* composed in one turn; then the next page waits for its own */
+    TURN_PAGES_WAIT = 16,          /* turns, while live messages are being written */
 
     /* HTTP/1.1 */
     HTTP_HEAD_BYTES_MAX = 16384,     /* request line and headers: 431, or 414 for the line */

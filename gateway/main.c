@@ -201,9 +201,10 @@ static bool start(struct gateway *g)
 static void run(struct gateway *g)
 {
     while (!g->loop.over) {
-        bool pages = pages_turn(), http = server_turn(g->server);
-        bool sockets = clients_turn(g->clients), admin = g->admin && server_turn(g->admin);
-        loop_turn(&g->loop, pages || http || sockets || admin);
+        bool http = server_turn(g->server), sockets = clients_turn(g->clients);
+        bool admin = g->admin && server_turn(g->admin);
+        bool pages = pages_turn(sockets);
+        loop_turn(&g->loop, http || sockets || admin || pages);
     }
     server_turn(g->server);
     clients_turn(g->clients);

@@ -37,6 +37,7 @@ struct getting {
 static struct {
     struct getting *first, *last;
     size_t composed; /* bytes, in this turn */
+    unsigned waited; /* turns */
 } due;
 
 static void getting_free(struct getting *g)
@@ -229,9 +230,12 @@ static struct getting *due_take(void)
     return g;
 }
 
-bool pages_turn(void)
+bool pages_turn(bool busy)
 {
     due.composed = 0;
+    if (busy && due.first && ++due.waited < TURN_PAGES_WAIT)
+        return true;
+    due.waited = 0;
     while (due.first && due.composed < TURN_PAGES_BYTES)
         page_serve(due_take());
     return due.first;

@@ -12,8 +12,9 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
 /* GET /messages/{id}. */
 void pages_get_message(struct routes *r, struct exchange *x, struct str segment);
 
-/* Once in each turn of the loop: composes pages that had to wait; true when more wait. */
-bool pages_turn(void);
+/* Once in each turn of the loop: composes pages that had to wait; true when more wait. busy: live
+ * messages wait to be written, and go first for TURN_PAGES_WAIT turns. */
+bool pages_turn(bool busy);
 
 /* Ends those that wait, with a 503: before rooms and server go. */
 void pages_stop(void);
