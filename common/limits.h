@@ -66,11 +66,12 @@ enum {
     RATE_REFUSALS_MS = 10000, /* … within this time: one more closes it with 4429 */
 
     /* The loop */
-    BATCH_JOBS = 64,     /* writes of one batch */
-    TURN_WRITE_US = 500, /* of writing, then events are served */
-    TURN_REAPS = 64,     /* objects freed in one turn */
-    TURN_ACCEPTS = 32,   /* of one readiness event */
-    READ_BYTES = 131072, /* of one read */
+    BATCH_JOBS = 64,       /* writes of one batch */
+    TURN_WRITE_US = 500,   /* of writing, then events are served */
+    TURN_REAPS = 64,       /* objects freed in one turn */
+    TURN_ACCEPTS = 32,     /* of one readiness event */
+    READ_BYTES = 131072,   /* of one read */
+    WS_READ_BYTES = 16384, /* of one read of a WebSocket client: 800 small messages */
     LISTEN_BACKLOG = 4096,
     NOTSENT_LOWAT_BYTES = 65536, /* what the kernel may hoard for a slow client */
 

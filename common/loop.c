@@ -79,7 +79,9 @@ bool loop_init(struct loop *l, void (*drain)(void *ctx, const char *signal), voi
 
 void loop_turn(struct loop *l, bool more)
 {
-    event_base_loop(l->base, more ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    /* Without EVLOOP_ONCE it would return only when nothing is ready: one who always sends would
+     * let all others wait. */
+    event_base_loop(l->base, more ? EVLOOP_NONBLOCK | EVLOOP_ONCE : EVLOOP_ONCE);
 }
 
 void loop_done(struct loop *l)

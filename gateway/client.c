@@ -459,7 +459,7 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
         client_doom(c);
         return;
     }
-    ssize_t n = recv(fd, bytes + kept, READ_BYTES - kept, MSG_DONTWAIT);
+    ssize_t n = recv(fd, bytes + kept, WS_READ_BYTES, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {

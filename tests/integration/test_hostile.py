@@ -396,6 +396,31 @@ def test_a_million_fragments(gateway, witness):
     witness.check()
 
 
+def test_one_who_always_sends(gateway):
+    """As fast as the gateway reads, without a pause: a room of 300 gets its messages meanwhile."""
+    room = [RawWS(gateway.port, "/rooms/many/ws?history=0", timeout=60) for _ in range(300)]
+    heard = threading.Event()
+
+    def flood():
+        with RawWS(gateway.port, "/rooms/flood/ws?history=0", timeout=60) as ws:
+            ws.send(build_frame(b"{", fin=False, mask=MASK))
+            pieces = build_frame(b"", CONTINUATION, fin=False, mask=MASK) * 10000
+            while not heard.is_set():
+                ws.send(pieces)
+
+    flooder = threading.Thread(target=flood, daemon=True)
+    flooder.start()
+    try:
+        for n in range(3):
+            assert post(gateway, "a", str(n), room="many").status_code == 201
+            for ws in room:
+                assert ws.read_json()["content"] == str(n)
+        assert flooder.is_alive()
+    finally:
+        heard.set()
+        flooder.join()
+
+
 def test_ping_floods(gateway, witness):
     """Clients that send pings for ever and read no pong: bounded memory, and others are served."""
     before = resident(gateway)
