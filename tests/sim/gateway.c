@@ -183,8 +183,7 @@ void gateway_start(struct gateway *g)
     static const struct rooms_config rooms = {.keep = ROOM_KEEP, .lag_bytes = LAG_BYTES};
     static const struct rooms_sources sources = {.history = ask_history, .page = ask_page};
     static const struct clients_config clients = {.clients_max = 100};
-    static const struct clients_ops ops = {
-        .message = message, .position = position, .gone = gone};
+    static const struct clients_ops ops = {.message = message, .position = position, .gone = gone};
     static const struct link_config config = {.redis_url = "redis://sim",
                                               .redis_prefix = "chat",
                                               .outbox_max = OUTBOX_MAX,

@@ -124,7 +124,7 @@ struct peer {
     struct buf *in;                    /* at the subscriber, not a whole frame yet */
     struct buf *out;                   /* what the gateway will read */
     bool open;                         /* at the subscriber */
-    bool full;           /* it took no byte of the last write */
+    bool full;                         /* it took no byte of the last write */
     bool closed;         /* the subscriber has closed it: the gateway will read the end */
     uint64_t arrives_us; /* the last bytes under way to the subscriber */
 };
