@@ -52,7 +52,7 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
 .DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
-.PHONY: all static unit-programs fuzz-programs unit fuzz test format check-format lint
+.PHONY: all static unit-programs fuzz-programs unit fuzz test bench format check-format lint
 .PHONY: install uninstall clean FORCE
 
 all: $(PROGRAMS)
@@ -127,6 +127,7 @@ $(PROGRAMS) $(ECHO) $(TEST_BINS):
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(TESTS)) $(ECHO).d
 
 include tests/sim/sim.mk
+include tests/bench/bench.mk
 
 unit-programs: $(TEST_BINS) $(ECHO)
 fuzz-programs: $(FUZZ_BINS)
@@ -154,7 +155,7 @@ $(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
 	    --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
-	shellcheck dev .ci/run tests/run tests/*/run tests/*/*.sh tests/*/*/run tests/fuzz/coverage
+	shellcheck dev .ci/run tests/run tests/*/run tests/*/*.sh tests/*/*/run tests/bench/peers/*.sh tests/fuzz/coverage
 
 compile_commands.json: $(SOURCES) $(TESTS) Makefile
 	@{ sep='['; for file in $(SOURCES) $(TESTS); do \
