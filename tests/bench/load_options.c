@@ -19,7 +19,7 @@ static const char usage[] =
     "  --slow N            further ones that never read (0)\n"
     "  --messages N        messages, or requests of --get (1000); 0: nothing is published\n"
     "  --warmup N          further ones before, not measured (20)\n"
-    "  --window N          closed loop: so many messages under way at a time (1)\n"
+    "  --window N          closed loop: so many messages under way at a time (1; with --post 0: no bound)\n"
     "  --rate R            instead: R messages, or requests, a second\n"
     "  --publishers N      how many publish: the first N subscribers, or N connections (1)\n"
     "  --publish-path P    WebSocket publishers get connections of their own to this path\n"
@@ -58,6 +58,10 @@ enum option_key {
     KEY_PID,
     KEY_LABEL,
     KEY_HELP,
+};
+
+enum {
+    WINDOW_UNSET = 1 << 30,
 };
 
 static const struct option table[] = {
@@ -219,7 +223,7 @@ void options_read(struct options *o, int argc, char **argv)
 {
     *o = (struct options){.clients = 1000,
                           .publishers = 1,
-                          .window = 1,
+                          .window = WINDOW_UNSET,
                           .bytes = 100,
                           .messages = 1000,
                           .warmup = 20,
@@ -238,6 +242,8 @@ void options_read(struct options *o, int argc, char **argv)
         die("--template has no %%s");
     if (o->rate < 0 || (o->get && o->http))
         die("a rate is positive, and --get and --post exclude each other");
+    if (o->window == WINDOW_UNSET)
+        o->window = o->http ? 0 : 1; /* a request for each connection is bound enough */
     bool own = o->http || o->get || o->publish_path;
     if (o->messages && (!o->publishers || (!own && o->publishers > o->clients)))
         die("--publishers: from 1 to the number of clients");
