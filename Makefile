@@ -52,7 +52,7 @@ MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
 .DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
-.PHONY: all static unit-programs fuzz-programs unit fuzz test bench format check-format lint
+.PHONY: all static unit-programs fuzz-programs unit fuzz test bench bench-programs format check-format lint
 .PHONY: install uninstall clean FORCE
 
 all: $(PROGRAMS)

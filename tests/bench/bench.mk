@@ -11,7 +11,9 @@ $(BUILD)/chat-floor: $(BUILD)/tests/bench/floor.o $(BUILD)/gateway.a $(BUILD)/co
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-bench: all $(BUILD)/chat-load $(BUILD)/chat-floor
+bench-programs: $(BUILD)/chat-load $(BUILD)/chat-floor
+
+bench: all bench-programs
 	tests/bench/run
 
 -include $(BENCH:%.c=$(BUILD)/%.d)
