@@ -81,15 +81,6 @@ bool address_eq(const struct address *a, const struct address *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static struct str trim(struct str s)
-{
-    while (s.len && (*s.p == ' ' || *s.p == '\t'))
-        s.p++, s.len--;
-    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* A number of bits, without sign and leading zeros. */
 static bool bits_read(unsigned *bits, struct str s)
 {
@@ -123,12 +114,12 @@ static bool network_read(struct network *to, struct str text)
 bool networks_read(struct networks *to, const char *text)
 {
     to->count = 0;
-    struct str left = trim(str_of(text));
+    struct str left = str_trim(str_of(text));
     while (left.len) {
         const char *comma = memchr(left.p, ',', left.len);
         size_t len = comma ? (size_t)(comma - left.p) : left.len;
         if (to->count == NETWORKS_MAX ||
-            !network_read(&to->at[to->count++], trim((struct str){left.p, len})))
+            !network_read(&to->at[to->count++], str_trim((struct str){left.p, len})))
             return false;
         if (comma && len + 1 == left.len) /* nothing behind it */
             return false;
@@ -162,7 +153,7 @@ struct address address_behind(const struct address *peer, const struct networks 
         const char *comma = memrchr(forwarded.p, ',', forwarded.len);
         size_t start = comma ? (size_t)(comma - forwarded.p) + 1 : 0;
         struct str last = {forwarded.p + start, forwarded.len - start};
-        if (!address_read(&next, trim(last)))
+        if (!address_read(&next, str_trim(last)))
             break;
         found = next;
         forwarded.len = comma ? start - 1 : 0;

@@ -294,15 +294,6 @@ static bool blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static struct str trim(struct str s)
-{
-    while (s.len && blank(s.p[0]))
-        s.p++, s.len--;
-    while (s.len && blank(s.p[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static bool parse_header(struct http_request *req, struct str line, struct http_refusal *refusal)
 {
     struct http_header h;
@@ -310,7 +301,7 @@ static bool parse_header(struct http_request *req, struct str line, struct http_
         return refused(refusal, 400, "Folded header");
     if (!cut(&line, ':', &h.name) || !h.name.len || !all_in(h.name, IN_TOKEN))
         return refused(refusal, 400, "Malformed header name");
-    h.value = trim(line);
+    h.value = str_trim(line);
     if (!all_in(h.value, IN_VALUE))
         return refused(refusal, 400, "Control character in a header");
     if (req->nheaders == HTTP_HEADERS_MAX)
@@ -428,9 +419,9 @@ size_t http_header_count(const struct http_request *req, const char *name)
 static bool list_has(struct str list, struct str token)
 {
     for (struct str element; cut(&list, ',', &element);)
-        if (str_eq_nocase(trim(element), token))
+        if (str_eq_nocase(str_trim(element), token))
             return true;
-    return str_eq_nocase(trim(list), token);
+    return str_eq_nocase(str_trim(list), token);
 }
 
 bool http_header_has(const struct http_request *req, const char *name, const char *token)

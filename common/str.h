@@ -24,4 +24,14 @@ static inline bool str_eq(struct str a, struct str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+/* Without the spaces and tabs at its ends. */
+static inline struct str str_trim(struct str s)
+{
+    while (s.len && (*s.p == ' ' || *s.p == '\t'))
+        s.p++, s.len--;
+    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
 #endif

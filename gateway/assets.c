@@ -144,15 +144,6 @@ const struct asset *asset_find(struct str path)
 
 /* ---- lists in headers ---- */
 
-static struct str trim(struct str s)
-{
-    while (s.len && (*s.p == ' ' || *s.p == '\t'))
-        s.p++, s.len--;
-    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Takes what stands before the first separator off the front. */
 static struct str cut(struct str *list, char separator)
 {
@@ -160,7 +151,7 @@ static struct str cut(struct str *list, char separator)
     struct str head = {list->p, end ? (size_t)(end - list->p) : list->len};
     size_t used = head.len + (end ? 1 : 0);
     *list = (struct str){list->p + used, list->len - used};
-    return trim(head);
+    return str_trim(head);
 }
 
 /* A weight of zero, in any of its spellings: q=0, q=0.000. */

@@ -82,15 +82,6 @@ static void post_done(void *arg, enum send_result result, uint64_t id, struct st
     free(p);
 }
 
-static struct str trim(struct str s)
-{
-    while (s.len && (*s.p == ' ' || *s.p == '\t'))
-        s.p++, s.len--;
-    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Takes what stands before the next ';' off the front. */
 static struct str next_part(struct str *s)
 {
@@ -98,7 +89,7 @@ static struct str next_part(struct str *s)
     struct str part = {s->p, end ? (size_t)(end - s->p) : s->len};
     s->p += part.len + (end != NULL);
     s->len -= part.len + (end != NULL);
-    return trim(part);
+    return str_trim(part);
 }
 
 /* Another charset than UTF-8? Other parameters mean nothing to us. */
