@@ -30,6 +30,8 @@ enum {
     PAGE_BYTES_MAX = 1 << 20,      /* of the messages of a page; then it is shorter */
     TURN_PAGES_BYTES = 512 * 1024, /* composed in one turn; then the next page waits for its own */
     TURN_PAGES_WAIT = 16,          /* turns, while live messages are being written */
+    PAGES_READY = 64,              /* answers of newest pages that are kept until a message comes */
+    PAGE_READY_BYTES_MAX = 65536,  /* of each; larger ones are made anew each time */
 
     /* HTTP/1.1 */
     HTTP_HEAD_BYTES_MAX = 16384,     /* request line and headers: 431, or 414 for the line */
@@ -100,6 +102,9 @@ enum {
     MIN_ID_MS = 2000,       /* of min_id: then 503 */
     HISTORY_MS = 5000,      /* of a request to the persister */
     HISTORY_REST_MS = 2000, /* after one without an answer, before the next one */
+
+    /* Storing */
+    COMMIT_EVERY_MS = 10, /* a batch is not begun sooner after the one before, if that had it all */
 
     /* Waking a room */
     WAKE_MS = 1000,       /* for the persister's answer; then the stream's tail is read */

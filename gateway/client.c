@@ -1,44 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a WebSocket client: what it reads, how it joins its room and how it ends; see
- * client.h. What it is owed is written by flush.c at the end of the turn.
+ * The life of a WebSocket client: what it reads and how it ends; see client.h. How it joins its
+ * room is in join.c, what it is owed is written by flush.c at the end of the turn, and deadlines.c
+ * looks after the silent.
  *
- * Joining without hole or repeat: the client names what it has (`after`), or wants the newest N.
- * What the room's log does not reach back to is asked of the persister and sent as private frames;
- * then the cursor is placed behind the last of them, if the log still reaches back so far, and else
- * the persister is asked once more. Without the persister the client is told of the gap.
+ * All clients are in an epoll of their own, and that epoll is one event of the loop: libevent keeps
+ * 128 bytes for each descriptor, and a queue that each of its events goes through.
  */
 #include "gateway/client.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <event2/util.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/mem.h"
-#include "common/message.h"
 #include "common/utf8.h"
 #include "gateway/clients_internal.h"
 #include "gateway/deflate.h"
 
 enum {
-    REASON_MAX = 123, /* bytes of a close frame's reason, RFC 6455 section 5.5 */
+    REASON_MAX = 123,    /* bytes of a close frame's reason, RFC 6455 section 5.5 */
+    READY_CLIENTS = 128, /* read in one turn */
 };
 
-static void client_read(struct client *c);
+static void ready_cb(evutil_socket_t fd, short what, void *arg);
 
 struct clients *clients_new(struct event_base *base, struct rooms *rooms, struct history *history,
                             const struct clients_config *config, const struct clients_ops *ops,
                             void *ctx)
 {
     struct clients *cs = mem_zalloc(sizeof *cs);
-    cs->base = base;
+    cs->epoll = epoll_create1(EPOLL_CLOEXEC);
+    assert(cs->epoll >= 0); /* at the start of the program there are descriptors */
+    evutil_make_socket_nonblocking(cs->epoll);
+    event_assign(&cs->ready, base, cs->epoll, EV_READ | EV_PERSIST, ready_cb, cs);
+    event_add(&cs->ready, NULL);
+    deadlines_init(cs, now_ms());
+    TAILQ_INIT(&cs->doomed);
+    TAILQ_INIT(&cs->held);
     cs->rooms = rooms;
     cs->history = history;
     cs->config = *config;
@@ -57,16 +63,34 @@ bool clients_full(const struct clients *cs)
     return cs->count >= cs->config.clients_max;
 }
 
+void client_watch(struct client *c)
+{
+    uint32_t wanted = (c->paused ? 0 : (uint32_t)EPOLLIN) | (c->full ? (uint32_t)EPOLLOUT : 0);
+    struct epoll_event e = {.events = wanted, .data.ptr = c};
+    int operation = EPOLL_CTL_MOD;
+    if (c->state == CLIENT_DOOMED)
+        wanted = 0;
+    if (wanted == c->watched)
+        return;
+    if (!c->watched)
+        operation = EPOLL_CTL_ADD;
+    else if (!wanted) /* else a hang-up would be told again and again */
+        operation = EPOLL_CTL_DEL;
+    bool done = epoll_ctl(c->clients->epoll, operation, c->fd, &e) == 0;
+    c->watched = (uint8_t)wanted;
+    if (!done && wanted) { /* the user has too many watches: see epoll(7) */
+        c->watched = 0;
+        client_doom(c);
+    }
+}
+
 /* ---- the end ---- */
 
 /* Takes the client out of its room. The rest of a half-sent shared frame becomes private, so that
  * the log owes it nothing. */
 static void leave(struct client *c)
 {
-    if (c->state == CLIENT_JOINING) {
-        room_wait_cancel(c->room, &c->waiter);
-        c->clients->counts.joining--;
-    }
+    join_end(c);
     if (c->state != CLIENT_LIVE)
         return;
     const struct room_log *l = client_log(c);
@@ -87,21 +111,23 @@ void client_doom(struct client *c)
 {
     if (c->state == CLIENT_DOOMED)
         return;
+    struct clients *cs = c->clients;
     if (c->state != CLIENT_CLOSING)
         client_count_close(c, CLOSE_BY_CLIENT, WS_CLOSE_LOST);
     leave(c);
     c->state = CLIENT_DOOMED;
     if (c->guest)
-        c->clients->ops->gone(c->clients->ctx, c->guest);
+        cs->ops->gone(cs->ctx, c->guest);
     c->guest = NULL;
-    event_del(&c->readable);
-    if (c->writable) {
-        event_free(c->writable);
-        c->clients->counts.blocked--;
-    }
-    c->writable = NULL;
-    c->clients->doomed++;
-    c->clients->counts.deflating -= c->reader.deflate;
+    cs->counts.blocked -= c->full;
+    c->full = false;
+    cs->counts.deflating -= c->reader.deflate;
+    client_watch(c);
+    deadline_clear(c);
+    if (c->pending)
+        TAILQ_INSERT_TAIL(&cs->held, c, queued);
+    else
+        TAILQ_INSERT_TAIL(&cs->doomed, c, queued);
 }
 
 static void close_by(struct client *c, unsigned code, const char *reason)
@@ -115,7 +141,7 @@ static void close_by(struct client *c, unsigned code, const char *reason)
     buf_add(&c->out, number, sizeof number);
     buf_add(&c->out, reason, len);
     c->state = CLIENT_CLOSING;
-    c->deadline_ms = now_ms() + WS_CLOSE_MS;
+    deadline_move(c, now_ms() + WS_CLOSE_MS);
     clients_owe(c);
 }
 
@@ -127,18 +153,12 @@ void client_close(struct client *c, unsigned code, const char *reason)
     close_by(c, code, reason);
 }
 
-static void client_free(struct client *c)
+/* Takes a doomed one off its list first. */
+static void client_free(struct client *c, struct client_list *list)
 {
-    struct clients *cs = c->clients;
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        cs->first = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
-    cs->count--;
-    close(event_get_fd(&c->readable));
-    event_debug_unassign(&c->readable);
+    TAILQ_REMOVE(list, c, queued);
+    c->clients->count--;
+    close(c->fd);
     buf_free(&c->in);
     buf_free(&c->out);
     buf_free(&c->message);
@@ -147,27 +167,33 @@ static void client_free(struct client *c)
 
 bool clients_reap(struct clients *cs)
 {
-    size_t left = TURN_REAPS;
-    for (struct client *c = cs->doomed ? cs->first : NULL, *next; c && left; c = next) {
-        next = c->next;
-        if (c->state != CLIENT_DOOMED || c->owing || c->pending)
+    struct client *c;
+    for (size_t left = TURN_REAPS; left && (c = TAILQ_FIRST(&cs->doomed)); left--) {
+        if (!c->owing) {
+            client_free(c, &cs->doomed);
             continue;
-        client_free(c);
-        cs->doomed--;
-        left--;
+        }
+        TAILQ_REMOVE(&cs->doomed, c, queued);
+        TAILQ_INSERT_TAIL(&cs->doomed, c, queued);
     }
-    return !left;
+    return !TAILQ_EMPTY(&cs->doomed);
 }
 
 void clients_free(struct clients *cs)
 {
+    struct client *c;
     if (!cs)
         return;
-    for (struct client *c = cs->first, *next; c; c = next) {
-        next = c->next;
-        client_doom(c);
-        client_free(c);
-    }
+    for (size_t i = 0; i < DEADLINE_BUCKETS; i++)
+        while ((c = TAILQ_FIRST(&cs->deadlines[i])))
+            client_doom(c);
+    while ((c = TAILQ_FIRST(&cs->doomed)))
+        client_free(c, &cs->doomed);
+    while ((c = TAILQ_FIRST(&cs->held)))
+        client_free(c, &cs->held);
+    event_del(&cs->ready);
+    event_debug_unassign(&cs->ready);
+    close(cs->epoll);
     free(cs->owing);
     free(cs);
 }
@@ -180,7 +206,10 @@ void client_hold(struct client *c)
 void client_release(struct client *c)
 {
     assert(c->pending > 0);
-    c->pending--;
+    if (--c->pending == 0 && c->state == CLIENT_DOOMED) {
+        TAILQ_REMOVE(&c->clients->held, c, queued);
+        TAILQ_INSERT_TAIL(&c->clients->doomed, c, queued);
+    }
     clients_owe(c); /* it may be read again */
 }
 
@@ -194,118 +223,6 @@ void client_send(struct client *c, enum ws_opcode opcode, struct str payload)
     buf_add(&c->out, header, ws_header_write(header, opcode, payload.len));
     buf_add_str(&c->out, payload);
     clients_owe(c);
-}
-
-/* ---- joining ---- */
-
-static void join_go_on(struct client *c);
-
-static void tell_gap(struct client *c, uint64_t before)
-{
-    char text[96];
-    int n = snprintf(text, sizeof text,
-                     "{\"type\":\"gap\",\"after\":%" PRIu64 ",\"before\":%" PRIu64 "}", c->after,
-                     before);
-    client_send(c, WS_TEXT, (struct str){text, (size_t)n});
-    c->gapped = true;
-}
-
-/* What retention has removed cannot be served: the client is told before what is left comes. */
-static void tell_pruned(struct client *c)
-{
-    uint64_t pruned = history_pruned(c->clients->history);
-    if (c->newest || c->after >= pruned)
-        return;
-    tell_gap(c, pruned + 1);
-    c->after = pruned;
-}
-
-static void join_history_cb(void *arg, bool ok, int status, struct str lines)
-{
-    (void)status;
-    struct client *c = arg;
-    struct str line = {0}, room;
-    uint64_t id, wanted = c->after; /* where the log began when this was asked */
-    c->pending--;
-    if (c->state != CLIENT_JOINING)
-        return;
-    size_t count = 0;
-    uint64_t last = c->join_floor;
-    if (ok)
-        tell_pruned(c);
-    while (ok && history_line(&lines, &line))
-        if (message_peek(line, &id, &room)) {
-            client_send(c, WS_TEXT, line);
-            last = id;
-            count++;
-        }
-    if (!ok) {
-        tell_gap(c, c->join_before);
-        c->after = c->join_before - 1;
-    } else if (c->newest || count < PAGE_LIMIT_MAX) {
-        if (c->after < c->join_before - 1)
-            c->after = c->join_before - 1;
-    } else {
-        c->after = last > wanted ? last : wanted;
-    }
-    c->newest = 0;
-    join_go_on(c);
-}
-
-/* Asks for what lies between the client and the room's log. */
-static void join_ask(struct client *c, uint64_t before, uint32_t limit)
-{
-    c->join_before = before;
-    c->join_floor = c->after;
-    uint64_t after = c->newest ? HISTORY_NEWEST : c->after;
-    if (history_page(c->clients->history, (struct str){c->room->name, c->room->name_len}, after,
-                     before, limit, before - 1, join_history_cb, c)) {
-        c->pending++;
-        c->asked = true;
-        return;
-    }
-    tell_gap(c, before);
-    c->after = before - 1;
-    c->newest = 0;
-    join_go_on(c);
-}
-
-static void join_place(struct client *c, uint64_t pos)
-{
-    struct clients_counts *n = &c->clients->counts;
-    enum join_from from = c->gapped ? JOIN_GAP : c->asked ? JOIN_HISTORY : JOIN_MEMORY;
-    (c->resuming ? n->resumed : n->joined)[from]++;
-    n->joining--;
-    c->pos = pos;
-    c->ahead = c->after > c->room->log.last;
-    c->state = CLIENT_LIVE;
-    room_add(c->room, c);
-    clients_owe(c);
-    client_read(c);
-}
-
-static void join_go_on(struct client *c)
-{
-    const struct room_log *l = &c->room->log;
-    tell_pruned(c);
-    if (c->newest) {
-        struct room_page page = room_log_look(l, 0, 0, c->newest, true);
-        if (page.count >= c->newest || l->reach == 0) {
-            join_place(c, room_log_back(l, c->newest));
-            return;
-        }
-        uint64_t before = page.count ? page.first : l->reach + 1;
-        join_ask(c, before, c->newest - (uint32_t)page.count);
-    } else if (c->after >= l->reach) {
-        join_place(c, room_log_after(l, c->after));
-    } else {
-        join_ask(c, l->reach + 1, PAGE_LIMIT_MAX);
-    }
-}
-
-static void join_awake(struct room_waiter *w)
-{
-    join_go_on((struct client *)(void *)((char *)w - offsetof(struct client, waiter)));
 }
 
 /* ---- reading ---- */
@@ -396,23 +313,20 @@ static size_t consume(struct client *c, char *bytes, size_t len)
             on_message(c, &r);
         else
             on_control(c, &r);
-        if (r.event != WS_DATA && !c->reader.message && c->state < CLIENT_CLOSING)
-            c->deadline_ms = 0;
+        if (r.event != WS_DATA && !c->reader.message)
+            c->message_due_s = 0;
     }
     return c->deaf ? len : used;
 }
 
 /* A message or a frame under way has a total deadline, which a byte now and then does not prolong;
- * only while we do not read it has none. */
-static void set_deadline(struct client *c)
+ * only while we do not read it has none. It is met in the wheel, where the client is due before. */
+static void set_message_deadline(struct client *c)
 {
-    bool under_way = !c->paused && (c->in || c->reader.message);
-    if (c->state >= CLIENT_CLOSING)
-        return;
-    if (!under_way)
-        c->deadline_ms = 0;
-    else if (!c->deadline_ms)
-        c->deadline_ms = now_ms() + WS_MESSAGE_MS;
+    if (c->paused || (!c->in && !c->reader.message))
+        c->message_due_s = 0;
+    else if (!c->message_due_s)
+        c->message_due_s = (uint32_t)((now_ms() + WS_MESSAGE_MS) / 1000);
 }
 
 /* Uses what is there already: bytes behind the handshake, or held back by a bound. */
@@ -427,7 +341,7 @@ static void consume_kept(struct client *c)
     c->in = in;
 }
 
-static void client_read(struct client *c)
+void client_read(struct client *c)
 {
     if (c->state == CLIENT_DOOMED)
         return;
@@ -435,12 +349,9 @@ static void client_read(struct client *c)
     bool paused = !reading_allowed(c);
     if (paused != c->paused && c->state != CLIENT_DOOMED) {
         c->paused = paused;
-        if (paused)
-            event_del(&c->readable);
-        else
-            event_add(&c->readable, NULL);
+        client_watch(c);
     }
-    set_deadline(c);
+    set_message_deadline(c);
 }
 
 void client_resume_reading(struct client *c)
@@ -449,17 +360,15 @@ void client_resume_reading(struct client *c)
         client_read(c);
 }
 
-static void readable_cb(evutil_socket_t fd, short what, void *arg)
+static void client_readable(struct client *c)
 {
-    (void)what;
     static char bytes[READ_BYTES]; /* every client reads into this one */
-    struct client *c = arg;
     size_t kept = buf_len(c->in);
     if (kept >= READ_BYTES / 2) { /* cannot be: see WS_KEEP_MAX and the pause */
         client_doom(c);
         return;
     }
-    ssize_t n = recv(fd, bytes + kept, WS_READ_BYTES, MSG_DONTWAIT);
+    ssize_t n = recv(c->fd, bytes + kept, WS_READ_BYTES, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -478,6 +387,28 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
     client_read(c);
 }
 
+static void client_ready(struct client *c, uint32_t events)
+{
+    if (c->full && events & ~(uint32_t)EPOLLIN) { /* or it is broken: the write will tell */
+        c->full = false;
+        c->clients->counts.blocked--;
+        client_watch(c);
+        clients_owe(c);
+    }
+    if (c->watched & EPOLLIN && events & ~(uint32_t)EPOLLOUT)
+        client_readable(c);
+}
+
+/* A client doomed by an earlier one is watched no more, and freed at the end of the turn. */
+static void ready_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what, (void)arg;
+    struct epoll_event events[READY_CLIENTS];
+    int n = epoll_wait(fd, events, READY_CLIENTS, 0);
+    for (int i = 0; i < n; i++)
+        client_ready(events[i].data.ptr, events[i].events);
+}
+
 void client_new(struct clients *cs, int fd, struct guest *guest, struct room *room, bool resume,
                 uint64_t after, uint32_t newest, bool deflate, struct buf *in, struct buf *out,
                 uint64_t now_ms)
@@ -488,25 +419,17 @@ void client_new(struct clients *cs, int fd, struct guest *guest, struct room *ro
     c->room = room;
     c->in = in;
     c->out = out;
-    c->after = resume ? after : cs->ops->position(cs->ctx);
-    c->newest = resume ? 0 : newest;
-    if (c->newest)
-        c->after = 0;
+    c->fd = fd;
     c->reader.deflate = deflate;
-    c->resuming = resume;
     c->heard_ms = now_ms;
-    c->next = cs->first;
-    if (cs->first)
-        cs->first->prev = c;
-    cs->first = c;
     cs->count++;
     cs->counts.opened++;
-    cs->counts.joining++;
     cs->counts.deflating += deflate;
-    event_assign(&c->readable, cs->base, fd, EV_READ | EV_PERSIST, readable_cb, c);
-    event_add(&c->readable, NULL);
+    deadline_set(c, now_ms + WS_PING_MS);
+    client_watch(c);
+    if (c->state == CLIENT_DOOMED)
+        return;
     clients_owe(c);
-    c->waiter.awake = join_awake;
-    room_wait(room, &c->waiter);
+    join_begin(c, resume, after, newest);
     client_read(c);
 }

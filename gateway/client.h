@@ -11,14 +11,16 @@
 #ifndef GATEWAY_CLIENT_H
 #define GATEWAY_CLIENT_H
 
-#include <event2/event_struct.h>
+#include <sys/queue.h>
 
 #include "common/buf.h"
 #include "gateway/room.h"
 #include "gateway/websocket.h"
 
 struct clients;
+struct event_base;
 struct guest;
+struct joining;
 
 enum client_state {
     CLIENT_JOINING, /* no cursor yet */
@@ -27,37 +29,33 @@ enum client_state {
     CLIENT_DOOMED,  /* freed soon */
 };
 
+/* One for each connection: every byte counts. */
 struct client {
-    struct event readable;  /* armed but while too much is unsent */
-    struct event *writable; /* exists only after a full socket */
     struct clients *clients;
-    struct client *prev, *next; /* all clients */
+    TAILQ_ENTRY(client) queued; /* in the bucket of due_ms; DOOMED: among those to be freed */
     struct room *room;
     uint64_t pos;        /* the cursor: stream position of the next byte owed, in client_log */
     struct buf *in;      /* the head of an incomplete frame */
     struct buf *out;     /* private bytes: whole frames */
     struct buf *message; /* the fragments of a message under way */
     struct ws_reader reader;
-    struct room_waiter waiter; /* JOINING */
-    uint64_t after;            /* JOINING, ahead: everything up to here was sent or is not wanted */
-    uint64_t heard_ms;         /* the last byte from it */
-    uint64_t deadline_ms;      /* of CLOSING, or of a message under way; 0: none */
-    uint32_t slot;             /* in room->subs */
-    uint32_t newest;  /* JOINING: this many of the newest are wanted, 0: all after `after` */
+    struct joining *joining; /* JOINING, or ahead of this gateway: see join.c */
+    struct guest *guest;     /* who it is, for limits; NULL: nothing is limited */
+    uint64_t heard_ms;       /* the last byte from it */
+    uint64_t due_ms;         /* when its deadlines are looked at */
+    uint32_t message_due_s;  /* the deadline of a message under way; 0: none */
+    int fd;
+    uint32_t slot;    /* in room->subs */
     uint32_t pending; /* posts and history under way that name this client */
-    uint64_t join_before, join_floor; /* JOINING: what was asked of the persister */
-    struct guest *guest;              /* who it is, for limits; NULL: nothing is limited */
-    enum client_state state;
-    bool owing;    /* on the list of those to be written */
-    bool busy;     /* in the batch */
-    bool deaf;     /* its close frame came, or it cannot be understood: what follows is dropped */
-    bool packed;   /* the cursor is in the log of compressed frames */
-    bool pinged;   /* a ping was sent since it was heard */
-    bool ahead;    /* it resumed after an id that this gateway has not come to yet */
-    bool paused;   /* not read: too much is unsent or under way */
-    bool resuming; /* it came with `after` */
-    bool asked;    /* JOINING: the persister was */
-    bool gapped;   /* JOINING: it was told of a gap */
+    enum client_state state : 8;
+    uint8_t watched; /* events that epoll tells of: EPOLLIN, EPOLLOUT */
+    bool full : 1;   /* its socket took no more: EPOLLOUT is awaited */
+    bool owing : 1;  /* on the list of those to be written */
+    bool busy : 1;   /* in the batch */
+    bool deaf : 1;   /* its close frame came, or it cannot be understood: what follows is dropped */
+    bool packed : 1; /* the cursor is in the log of compressed frames */
+    bool pinged : 1; /* a ping was sent since it was heard */
+    bool paused : 1; /* not read: too much is unsent or under way */
 };
 
 /* Who ends a connection. */
@@ -148,8 +146,8 @@ void client_release(struct client *c);
 /* The end of a turn: writes, then frees; true when more is to be done at once. */
 bool clients_turn(struct clients *cs);
 
-/* Each second: pings, deadlines. */
-void clients_sweep(struct clients *cs, uint64_t now_ms);
+/* Pings, deadlines; call it every 100 ms or so. */
+void clients_tick(struct clients *cs, uint64_t now_ms);
 
 /* Drain: closes up to count live clients with 1012; returns how many are left. */
 size_t clients_drain(struct clients *cs, size_t count);

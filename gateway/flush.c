@@ -9,8 +9,6 @@
  * does not wait for events, and what came meanwhile rides along. Most clients of a room are owed
  * the same bytes: their jobs share the iovecs of the one before.
  */
-#include <assert.h>
-#include <event2/event.h>
 #include <sys/socket.h>
 
 #include "common/batch.h"
@@ -36,7 +34,7 @@ static size_t njobs, niovs;
 void clients_owe(struct client *c)
 {
     struct clients *cs = c->clients;
-    if (c->owing || c->writable || c->state == CLIENT_DOOMED)
+    if (c->owing || c->full || c->state == CLIENT_DOOMED)
         return;
     if (cs->nowing == cs->owing_cap) {
         cs->owing_cap = cs->owing_cap * 2 + 64;
@@ -57,7 +55,7 @@ static void settle(struct client *c)
     if (c->state == CLIENT_LIVE && c->reader.deflate && !c->packed)
         room_pack(c->room, c);
     if (c->state == CLIENT_CLOSING && !c->out)
-        shutdown(event_get_fd(&c->readable), SHUT_WR); /* the peer's close, or time, ends it */
+        shutdown(c->fd, SHUT_WR); /* the peer's close, or time, ends it */
 }
 
 static void job_fill(struct client *c, struct job *j, struct batch_job *b)
@@ -82,26 +80,16 @@ static void job_fill(struct client *c, struct job *j, struct batch_job *b)
         j->shared = room_log_iovecs(l, pos, l->end, v + n, IOVS - n, &used);
         n += used;
     }
-    *b = (struct batch_job){event_get_fd(&c->readable), v, n, j->rest + j->own + j->shared, 0};
+    *b = (struct batch_job){c->fd, v, n, j->rest + j->own + j->shared, 0};
     niovs += n;
-}
-
-/* Passes over what the client has from another gateway. */
-static void skip_known(struct client *c)
-{
-    const struct room_log *l = client_log(c);
-    uint64_t pos = room_log_after(l, c->after);
-    if (pos > c->pos)
-        c->pos = pos;
-    c->ahead = c->after > l->last;
 }
 
 static void batch_add(struct client *c)
 {
-    if (c->busy || c->writable || c->state == CLIENT_DOOMED)
+    if (c->busy || c->full || c->state == CLIENT_DOOMED)
         return;
-    if (c->ahead && c->state == CLIENT_LIVE)
-        skip_known(c);
+    if (c->joining && c->state == CLIENT_LIVE)
+        join_skip(c);
     if (!behind(c)) {
         settle(c);
         return;
@@ -113,20 +101,10 @@ static void batch_add(struct client *c)
         client_log(c) == client_log(before->client) && c->pos == before->client->pos) {
         *j = (struct job){c, 0, 0, before->shared};
         *b = *(b - 1);
-        b->fd = event_get_fd(&c->readable);
+        b->fd = c->fd;
         return;
     }
     job_fill(c, j, b);
-}
-
-static void writable_cb(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct client *c = arg;
-    event_free(c->writable);
-    c->writable = NULL;
-    c->clients->counts.blocked--;
-    clients_owe(c);
 }
 
 static void job_done(struct job *j, const struct batch_job *b)
@@ -148,12 +126,10 @@ static void job_done(struct job *j, const struct batch_job *b)
     if (c->state == CLIENT_LIVE)
         c->pos = room_log_advance(client_log(c), c->pos, sent - own);
     if (sent < b->len) {
-        c->writable =
-            event_new(c->clients->base, event_get_fd(&c->readable), EV_WRITE, writable_cb, c);
-        assert(c->writable);
-        event_add(c->writable, NULL);
+        c->full = true;
         c->clients->counts.blocks++;
         c->clients->counts.blocked++;
+        client_watch(c);
         return;
     }
     client_resume_reading(c);
@@ -204,34 +180,4 @@ bool clients_turn(struct clients *cs)
     }
     bool frees = clients_reap(cs);
     return frees || cs->nowing || rooms_owing(cs->rooms);
-}
-
-void clients_sweep(struct clients *cs, uint64_t now_ms)
-{
-    for (struct client *c = cs->first; c; c = c->next) {
-        if (c->state == CLIENT_DOOMED)
-            continue;
-        if (c->state == CLIENT_CLOSING) {
-            if (now_ms >= c->deadline_ms)
-                client_doom(c);
-        } else if (c->deadline_ms && now_ms >= c->deadline_ms) {
-            client_close(c, WS_CLOSE_POLICY, "the message took too long");
-        } else if (c->pinged && now_ms - c->heard_ms > WS_PING_MS + WS_PONG_MS) {
-            cs->counts.silent++;
-            client_doom(c);
-        } else if (!c->pinged && now_ms - c->heard_ms > WS_PING_MS) {
-            c->pinged = true;
-            client_send(c, WS_PING, STR(""));
-        }
-    }
-}
-
-size_t clients_drain(struct clients *cs, size_t count)
-{
-    for (struct client *c = cs->first; c && count; c = c->next)
-        if (c->state < CLIENT_CLOSING) {
-            client_close(c, WS_CLOSE_RESTART, "this server restarts: reconnect");
-            count--;
-        }
-    return cs->count;
 }

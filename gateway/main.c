@@ -118,6 +118,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
     const char *why = NULL;
     uint64_t now = now_ms();
     rooms_tick(g->rooms, now);
+    clients_tick(g->clients, now);
     if (g->routes.draining)
         drain_step(g);
     bool ready = routes_ready(&g->routes, &why);
@@ -127,9 +128,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
     if (now - g->swept_ms < SECOND_MS)
         return;
     g->swept_ms = now;
-    clients_sweep(g->clients, now);
     guests_sweep(g->routes.guests, now_us());
-    rooms_sweep(g->rooms, now);
 }
 
 /* ---- the start ---- */
@@ -179,8 +178,8 @@ static bool start(struct gateway *g)
         return false;
     }
     g->history = history_new(g->loop.base, g->loop.dns, s->persister_url);
-    g->rooms =
-        rooms_new(&(struct rooms_config){s->history_messages, s->lag_bytes}, &rooms_sources, g);
+    const struct rooms_config rooms = {s->history_messages, s->lag_bytes, s->rooms_max};
+    g->rooms = rooms_new(&rooms, &rooms_sources, g);
     g->clients = clients_new(g->loop.base, g->rooms, g->history,
                              &(struct clients_config){s->clients_max}, &clients_ops, g);
     const struct link_config link = {&s->redis_tls, s->redis_url,           s->redis_prefix,
@@ -227,6 +226,7 @@ static void stop(struct gateway *g)
     guests_free(g->routes.guests);
     batch_close();
     deflate_done();
+    pages_done();
     if (g->tick)
         event_free(g->tick);
     loop_done(&g->loop);

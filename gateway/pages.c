@@ -4,6 +4,9 @@
  * persister and put in front: [persister: id <= reach][log: id > reach]. With the persister away,
  * what memory has is served, with `Chat-Complete: false`; a page of which memory has nothing is
  * 503.
+ *
+ * The newest page of a room is what nearly everybody asks for, and mostly nothing has come since it
+ * was asked for before: then the answer is there already, as bytes.
  */
 #include "gateway/pages.h"
 
@@ -18,6 +21,10 @@
 #include "common/query.h"
 #include "gateway/answer.h"
 
+enum {
+    ETAG_BYTES = 80,
+};
+
 /* One GET under way. */
 struct getting {
     struct routes *routes;
@@ -27,9 +34,9 @@ struct getting {
     struct wait wait;       /* for min_id */
     uint64_t after, before; /* bounds, 0: none */
     size_t limit;
-    bool newest;    /* of what is between the bounds; else the oldest */
-    uint64_t split; /* the persister was asked for ids up to here */
-    char etag[80];  /* If-None-Match, or empty */
+    bool newest;           /* of what is between the bounds; else the oldest */
+    uint64_t split;        /* the persister was asked for ids up to here */
+    char etag[ETAG_BYTES]; /* If-None-Match, or empty */
     struct getting *next_due;
 };
 
@@ -40,11 +47,83 @@ static struct {
     unsigned waited; /* turns */
 } due;
 
+/* An answer with a room's newest messages. It holds while the log is as it was then. */
+struct ready {
+    uint64_t room; /* its number; 0: an empty place */
+    size_t limit;
+    uint64_t end, frames, reach, last; /* of the log */
+    char etag[ETAG_BYTES];
+    struct buf *headers, *body;
+};
+
+static struct ready readies[PAGES_READY];
+
 static void getting_free(struct getting *g)
 {
     if (g->room)
         g->room->holds--;
     free(g);
+}
+
+static struct ready *ready_place(const struct getting *g)
+{
+    return &readies[(g->room->number * 31 + g->limit) % PAGES_READY];
+}
+
+static bool ready_serves(const struct getting *g)
+{
+    return g->newest && !g->before;
+}
+
+/* The answer that holds now, or NULL. */
+static const struct ready *ready_find(const struct getting *g)
+{
+    const struct ready *y = ready_place(g);
+    const struct room_log *l = &g->room->log;
+    bool holds = ready_serves(g) && y->room == g->room->number && y->limit == g->limit &&
+                 y->end == l->end && y->frames == l->frames && y->reach == l->reach &&
+                 y->last == l->last;
+    return holds ? y : NULL;
+}
+
+static void ready_clear(struct ready *y)
+{
+    buf_free(&y->headers);
+    buf_free(&y->body);
+    *y = (struct ready){0};
+}
+
+/* Keeps an answer; takes headers and body. */
+static void ready_keep(const struct getting *g, const char *etag, struct buf *headers,
+                       struct buf *body)
+{
+    struct ready *y = ready_place(g);
+    const struct room_log *l = &g->room->log;
+    ready_clear(y);
+    *y = (struct ready){.room = g->room->number,
+                        .limit = g->limit,
+                        .end = l->end,
+                        .frames = l->frames,
+                        .reach = l->reach,
+                        .last = l->last,
+                        .headers = headers,
+                        .body = body};
+    memcpy(y->etag, etag, sizeof y->etag);
+}
+
+void pages_done(void)
+{
+    for (size_t i = 0; i < PAGES_READY; i++)
+        ready_clear(&readies[i]);
+}
+
+static void page_respond(struct getting *g, const char *etag, struct str headers, struct str body)
+{
+    due.composed += body.len;
+    if (strcmp(etag, g->etag) == 0)
+        exchange_respond(g->x, &(struct response){.status = 304, .headers = headers});
+    else
+        answer_json(g->x, 200, headers, body);
 }
 
 /* Who reads forward would take a short page for the last one. */
@@ -56,11 +135,12 @@ static void link_next(const struct getting *g, uint64_t last, struct buf **heade
     buf_add_str(headers, STR(">; rel=\"next\"\r\n"));
 }
 
-static void page_answer(struct getting *g, struct buf *array, struct room_page page, bool complete)
+/* of_log: all of it is from the room's log. */
+static void page_answer(struct getting *g, struct buf *array, struct room_page page, bool complete,
+                        bool of_log)
 {
     struct buf *headers = NULL, *body = NULL;
-    char etag[80];
-    due.composed += buf_len(array);
+    char etag[ETAG_BYTES] = "";
     snprintf(etag, sizeof etag, "\"%" PRIu64 "-%" PRIu64 "-%zu%s\"", page.first, page.last,
              page.count, complete ? "" : "p");
     buf_printf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\n", etag);
@@ -71,13 +151,13 @@ static void page_answer(struct getting *g, struct buf *array, struct room_page p
                    page.first);
     if (!complete)
         buf_add_str(&headers, STR("Chat-Complete: false\r\n"));
-    if (strcmp(etag, g->etag) == 0) {
-        exchange_respond(g->x, &(struct response){.status = 304, .headers = buf_str(headers)});
-    } else {
-        buf_add_char(&body, '[');
-        buf_add_str(&body, buf_str(array));
-        buf_add_char(&body, ']');
-        answer_json(g->x, 200, buf_str(headers), buf_str(body));
+    buf_add_char(&body, '[');
+    buf_add_str(&body, buf_str(array));
+    buf_add_char(&body, ']');
+    page_respond(g, etag, buf_str(headers), buf_str(body));
+    if (of_log && ready_serves(g) && buf_len(body) <= PAGE_READY_BYTES_MAX) {
+        ready_keep(g, etag, headers, body);
+        return;
     }
     buf_free(&headers);
     buf_free(&body);
@@ -168,7 +248,7 @@ static void older_came(void *arg, bool ok, int status, struct str lines)
         buf_add_str(&array, buf_str(recent));
         struct room_page page = {old.count + new.count, old.count ? old.first : new.first,
                                  new.count ? new.last : old.last, old.cut || new.cut};
-        page_answer(g, array, page, ok);
+        page_answer(g, array, page, ok, false);
     }
     buf_free(&array);
     buf_free(&recent);
@@ -179,20 +259,26 @@ static void older_came(void *arg, bool ok, int status, struct str lines)
 static void page_serve(struct getting *g)
 {
     const struct room_log *l = &g->room->log;
+    const struct ready *y = ready_find(g);
     struct buf *array = NULL;
-    uint64_t after = g->after > l->reach ? g->after : l->reach;
-    struct room_page page = {0};
     if (exchange_gone(g->x)) {
         answer_unavailable(g->x, "nobody is there to read it");
         getting_free(g);
         return;
     }
+    if (y) {
+        page_respond(g, y->etag, buf_str(y->headers), buf_str(y->body));
+        getting_free(g);
+        return;
+    }
+    uint64_t after = g->after > l->reach ? g->after : l->reach;
+    struct room_page page = {0};
     if (!g->before || g->before > after)
         page = room_log_page(l, after, g->before, g->limit, PAGE_BYTES_MAX, g->newest, &array);
     bool whole = l->reach == 0 || g->after >= l->reach ||
                  (g->newest && (page.count == g->limit || page.cut));
     if (whole) {
-        page_answer(g, array, page, true);
+        page_answer(g, array, page, true, true);
         buf_free(&array);
         getting_free(g);
         return;

@@ -19,4 +19,7 @@ bool pages_turn(bool busy);
 /* Ends those that wait, with a 503: before rooms and server go. */
 void pages_stop(void);
 
+/* Frees what is kept of answers, at the end. */
+void pages_done(void);
+
 #endif

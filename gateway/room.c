@@ -1,70 +1,83 @@
 /* SPDX-License-Identifier: MIT */
-/* Rooms by name; see room.h. A hash table of fixed size: rooms are few beside messages. */
-#include "gateway/room.h"
+/*
+ * Rooms by name; see room.h. A hash table that doubles when it has as many rooms as buckets.
+ *
+ * Which room has a message is not kept, but the hash of the name is for the last RECENT ids: so
+ * their rooms are found without looking at all, and a room that is freed leaves nothing behind.
+ */
+#include "gateway/rooms_internal.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/limits.h"
-#include "common/log.h"
 #include "common/mem.h"
-#include "common/message.h"
 #include "gateway/client.h"
 #include "gateway/deflate.h"
 
 enum {
-    BUCKETS = 4096,
-    ROOMS_MAX = 20000,
+    BUCKETS_MIN = 256,
+    SWEEP_SHARE = 64, /* of the buckets, swept at each tick */
     ROOM_IDLE_MS = 60000,
-};
-
-TAILQ_HEAD(room_list, room);
-
-struct rooms {
-    struct rooms_config config;
-    const struct rooms_sources *sources;
-    void *ctx; /* of the sources */
-    struct room *buckets[BUCKETS];
-    size_t count;
-    struct room *owing, **owing_tail;
-    struct room_list asking; /* the persister, the earliest deadline first */
-    struct tail tail;
-    uint64_t now_ms; /* as of the last tick or call */
-    bool stopped;    /* no source is asked any more */
-    struct rooms_counts counts;
+    ROOMS_SCANNED = 64, /* with more rooms than these they are not all searched for an id */
 };
 
 /* FNV-1a. */
-static size_t bucket_of(struct str name)
+static uint32_t hash_of(struct str name)
 {
     uint32_t h = 2166136261u;
     for (size_t i = 0; i < name.len; i++)
         h = (h ^ (unsigned char)name.p[i]) * 16777619u;
-    return h % BUCKETS;
+    return h ^ h >> 16;
 }
 
-static struct room *find(const struct rooms *rs, struct str name)
+static struct room **bucket_of(const struct rooms *rs, uint32_t hash)
 {
-    struct room *r = rs->buckets[bucket_of(name)];
-    while (r && !str_eq((struct str){r->name, r->name_len}, name))
+    return &rs->buckets[hash & (rs->nbuckets - 1)];
+}
+
+static struct room *find_hashed(const struct rooms *rs, struct str name, uint32_t hash)
+{
+    struct room *r = *bucket_of(rs, hash);
+    while (r && (r->hash != hash || !str_eq((struct str){r->name, r->name_len}, name)))
         r = r->next;
     return r;
 }
 
-static bool ask_page(void *ctx, uint64_t before, unsigned count)
+struct room *rooms_find(const struct rooms *rs, struct str name)
 {
-    struct rooms *rs = ctx;
-    return !rs->stopped && rs->sources->page(rs->ctx, before, count);
+    return find_hashed(rs, name, hash_of(name));
 }
 
-static struct tail_seeker *seeker_find(void *ctx, struct str name)
+struct room *rooms_first(const struct rooms *rs, size_t bucket)
 {
-    struct room *r = find(ctx, name);
-    return r ? &r->seeker : NULL;
+    for (; bucket < rs->nbuckets; bucket++)
+        if (rs->buckets[bucket])
+            return rs->buckets[bucket];
+    return NULL;
 }
 
-static const struct tail_io tail_io = {.page = ask_page, .find = seeker_find};
+struct room *room_after(const struct room *r)
+{
+    const struct rooms *rs = r->rooms;
+    return r->next ? r->next : rooms_first(rs, (r->hash & (rs->nbuckets - 1)) + 1);
+}
+
+static void table_grow(struct rooms *rs)
+{
+    struct room **old = rs->buckets;
+    size_t count = rs->nbuckets;
+    rs->nbuckets = count ? 2 * count : BUCKETS_MIN;
+    rs->buckets = mem_zalloc(rs->nbuckets * sizeof *rs->buckets);
+    for (size_t i = 0; i < count; i++)
+        for (struct room *r = old[i], *next; r; r = next) {
+            struct room **bucket = bucket_of(rs, r->hash);
+            next = r->next;
+            r->next = *bucket;
+            *bucket = r;
+        }
+    free(old);
+}
 
 struct rooms *rooms_new(const struct rooms_config *config, const struct rooms_sources *sources,
                         void *ctx)
@@ -74,8 +87,8 @@ struct rooms *rooms_new(const struct rooms_config *config, const struct rooms_so
     rs->sources = sources;
     rs->ctx = ctx;
     rs->owing_tail = &rs->owing;
-    TAILQ_INIT(&rs->asking);
-    tail_init(&rs->tail, &tail_io, rs);
+    table_grow(rs);
+    rooms_wake_init(rs);
     return rs;
 }
 
@@ -92,11 +105,11 @@ void rooms_free(struct rooms *rs)
 {
     if (!rs)
         return;
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rs->buckets[i], *next; r; r = next) {
-            next = r->next;
-            room_free(r);
-        }
+    for (struct room *r = rooms_first(rs, 0), *next; r; r = next) {
+        next = room_after(r);
+        room_free(r);
+    }
+    free(rs->buckets);
     free(rs);
 }
 
@@ -110,203 +123,33 @@ size_t rooms_count(const struct rooms *rs)
     return rs->count;
 }
 
-/* ---- waking ---- */
-
-static unsigned history_limit(const struct rooms *rs)
+static struct room *room_new(struct rooms *rs, struct str name, uint32_t hash)
 {
-    return rs->config.keep < PAGE_LIMIT_MAX ? (unsigned)rs->config.keep : PAGE_LIMIT_MAX;
-}
-
-static void wake(struct room *r)
-{
-    r->awake = true;
-    while (r->waiters) {
-        struct room_waiter *w = r->waiters;
-        r->waiters = w->next;
-        w->awake(w);
-    }
-}
-
-/* Puts a log of older messages in front of what came live meanwhile. Nobody has a cursor in it
- * yet. Takes it. */
-static void log_join(struct room *r, struct room_log *older)
-{
-    struct buf *text = NULL;
-    for (struct room_page p = {0};; buf_free(&text)) {
-        p = room_log_page(&r->log, p.last, 0, 1, SIZE_MAX, false, &text);
-        if (!p.count)
-            break;
-        room_log_append(older, p.last, buf_str(text));
-    }
-    room_log_reset(&r->log, 0);
-    r->log = *older;
-}
-
-/* The feed had a hole meanwhile: what is older than the log cannot be joined to it. */
-static bool torn(const struct room *r)
-{
-    return r->log.reach != r->woken;
-}
-
-static void tail_found(struct tail_seeker *s)
-{
-    struct room *r = (struct room *)(void *)((char *)s - offsetof(struct room, seeker));
-    struct room_log older = {.reach = s->reach};
-    log_debug("room woken from the stream", "room=%s messages=%zu reach=%" PRIu64, r->name,
-              s->count, s->reach);
-    for (const struct tail_found *f = torn(r) ? NULL : s->found; f; f = f->next)
-        room_log_append(&older, f->id, (struct str){f->json, f->len});
-    if (!torn(r))
-        log_join(r, &older);
-    tail_seeker_clear(s);
-    wake(r);
-}
-
-/* The persister does not help: what the stream keeps must do. */
-static void seek(struct room *r)
-{
-    struct rooms *rs = r->rooms;
-    if (rs->stopped) {
-        wake(r);
-        return;
-    }
-    r->seeker =
-        (struct tail_seeker){.wanted = history_limit(rs), .upto = r->woken, .done = tail_found};
-    tail_seek(&rs->tail, &r->seeker, rs->now_ms);
-}
-
-static void asking_end(struct room *r)
-{
-    r->asking = false;
-    TAILQ_REMOVE(&r->rooms->asking, r, askings);
-}
-
-static void history_use(struct room *r, struct str lines)
-{
-    struct room_log older = {0};
-    struct str line = {0}, room;
-    uint64_t id;
-    size_t count = 0;
-    while (history_line(&lines, &line))
-        if (message_peek(line, &id, &room) && id > older.last && id <= r->woken) {
-            if (count++ == 0)
-                older.reach = id - 1;
-            room_log_append(&older, id, line);
-        }
-    if (count < history_limit(r->rooms))
-        older.reach = 0; /* there is nothing older */
-    log_join(r, &older);
-}
-
-/* It may come late: while the tail is read it is still the better answer, and then no use. */
-static void history_came(void *arg, bool ok, int status, struct str lines)
-{
-    struct room *r = arg;
-    bool asking = r->asking;
-    r->holds--;
-    if (asking)
-        asking_end(r);
-    if (r->awake)
-        return;
-    if (ok) {
-        tail_cancel(&r->rooms->tail, &r->seeker);
-        if (!torn(r))
-            history_use(r, lines);
-        wake(r);
-    } else if (asking) {
-        log_debug("no history from the persister", "room=%s status=%d", r->name, status);
-        seek(r);
-    }
-}
-
-static void room_begin(struct room *r, uint64_t position)
-{
-    struct rooms *rs = r->rooms;
-    struct str name = {r->name, r->name_len};
-    r->woken = position;
-    room_log_reset(&r->log, position);
-    if (position == 0 || rs->stopped) {
-        r->awake = true; /* nothing is older */
-    } else if (rs->sources->history(rs->ctx, name, position + 1, history_limit(rs), position,
-                                    history_came, r)) {
-        r->holds++;
-        r->asking = true;
-        r->asking_ms = rs->now_ms + WAKE_MS;
-        TAILQ_INSERT_TAIL(&rs->asking, r, askings);
-    } else {
-        seek(r);
-    }
-}
-
-void rooms_page(struct rooms *rs, const struct page *page)
-{
-    tail_page(&rs->tail, page, rs->now_ms);
-}
-
-void rooms_tick(struct rooms *rs, uint64_t now_ms)
-{
-    struct room *r;
-    rs->now_ms = now_ms;
-    while ((r = TAILQ_FIRST(&rs->asking)) && r->asking_ms <= now_ms) {
-        asking_end(r);
-        seek(r);
-    }
-    tail_tick(&rs->tail, now_ms);
-}
-
-void rooms_stop(struct rooms *rs)
-{
-    rs->stopped = true;
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rs->buckets[i]; r; r = r->next) {
-            if (r->asking)
-                asking_end(r);
-            tail_cancel(&rs->tail, &r->seeker);
-            if (!r->awake)
-                wake(r);
-        }
+    struct room *r = mem_zalloc(sizeof *r + name.len + 1);
+    memcpy(r->name, name.p, name.len);
+    r->name_len = name.len;
+    r->hash = hash;
+    r->rooms = rs;
+    r->number = ++rs->numbers;
+    if (rs->count++ == rs->nbuckets)
+        table_grow(rs);
+    r->next = *bucket_of(rs, hash);
+    *bucket_of(rs, hash) = r;
+    return r;
 }
 
 struct room *room_get(struct rooms *rs, struct str name, uint64_t position, uint64_t now_ms)
 {
-    struct room *r = find(rs, name);
+    uint32_t hash = hash_of(name);
+    struct room *r = find_hashed(rs, name, hash);
     rs->now_ms = now_ms;
-    if (!r && rs->count < ROOMS_MAX) {
-        r = mem_zalloc(sizeof *r + name.len + 1);
-        memcpy(r->name, name.p, name.len);
-        r->name_len = name.len;
-        r->rooms = rs;
-        size_t b = bucket_of(name);
-        r->next = rs->buckets[b];
-        rs->buckets[b] = r;
-        rs->count++;
+    if (!r && (rs->count < rs->config.rooms_max || !rs->config.rooms_max)) {
+        r = room_new(rs, name, hash);
         room_begin(r, position);
     }
     if (r)
         r->used_ms = now_ms;
     return r;
-}
-
-void room_wait(struct room *r, struct room_waiter *w)
-{
-    if (r->awake) {
-        w->awake(w);
-        return;
-    }
-    struct room_waiter **end = &r->waiters;
-    while (*end)
-        end = &(*end)->next;
-    w->next = NULL;
-    *end = w;
-}
-
-void room_wait_cancel(struct room *r, struct room_waiter *w)
-{
-    for (struct room_waiter **at = &r->waiters; *at; at = &(*at)->next)
-        if (*at == w) {
-            *at = w->next;
-            return;
-        }
 }
 
 /* ---- the log ---- */
@@ -349,9 +192,12 @@ static bool pack(struct room *r, uint64_t id, struct str json)
 
 void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str json)
 {
-    struct room *r = find(rs, name);
+    uint32_t hash = hash_of(name);
+    struct room *r = find_hashed(rs, name, hash);
     if (!r || id <= r->log.last || id <= r->log.reach)
         return;
+    rs->recent[id % RECENT].id = id;
+    rs->recent[id % RECENT].hash = hash;
     bool full = room_log_append(&r->log, id, json);
     if (r->npacked && pack(r, id, json))
         full = true;
@@ -367,46 +213,57 @@ void rooms_deliver(struct rooms *rs, struct str name, uint64_t id, struct str js
 void rooms_cut(struct rooms *rs, uint64_t prev)
 {
     tail_cut(&rs->tail, prev);
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rs->buckets[i]; r; r = r->next) {
-            if (r->log.last <= prev)
-                continue;
-            for (uint32_t s = r->nsubs; s-- > 0;)
-                if (r->subs[s]->pos != client_log(r->subs[s])->end)
-                    client_close(r->subs[s], WS_CLOSE_RESTART, "the log was opened anew");
-            room_log_cut(&r->log, prev);
-            room_log_cut(&r->packed, prev);
-        }
+    for (struct room *r = rooms_first(rs, 0); r; r = room_after(r)) {
+        if (r->log.last <= prev)
+            continue;
+        for (uint32_t s = r->nsubs; s-- > 0;)
+            if (r->subs[s]->pos != client_log(r->subs[s])->end)
+                client_close(r->subs[s], WS_CLOSE_RESTART, "the log was opened anew");
+        room_log_cut(&r->log, prev);
+        room_log_cut(&r->packed, prev);
+        r->number = ++rs->numbers;
+    }
 }
 
 void rooms_gap(struct rooms *rs, uint64_t base)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rs->buckets[i]; r; r = r->next) {
-            while (r->nsubs)
-                client_close(r->subs[r->nsubs - 1], WS_CLOSE_RESTART,
-                             "resume: messages were missed");
-            room_log_reset(&r->log, base);
-        }
+    for (struct room *r = rooms_first(rs, 0); r; r = room_after(r)) {
+        while (r->nsubs)
+            client_close(r->subs[r->nsubs - 1], WS_CLOSE_RESTART, "resume: messages were missed");
+        room_log_reset(&r->log, base);
+    }
+}
+
+static bool has_message(const struct room *r, uint64_t id)
+{
+    return id > r->log.reach && room_log_look(&r->log, id - 1, id + 1, 1, false).count;
 }
 
 struct room *rooms_find_message(struct rooms *rs, uint64_t id)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rs->buckets[i]; r; r = r->next)
-            if (id > r->log.reach && room_log_look(&r->log, id - 1, id + 1, 1, false).count)
+    struct room *r;
+    if (rs->recent[id % RECENT].id == id)
+        for (r = *bucket_of(rs, rs->recent[id % RECENT].hash); r; r = r->next)
+            if (has_message(r, id))
                 return r;
-    return NULL;
+    r = rs->count <= ROOMS_SCANNED ? rooms_first(rs, 0) : rooms_find(rs, STR("lobby"));
+    while (r && !has_message(r, id))
+        r = rs->count <= ROOMS_SCANNED ? room_after(r) : NULL;
+    return r;
+}
+
+static bool room_used(const struct room *r, uint64_t now_ms)
+{
+    return r->nsubs || r->waiters || r->holds || r->owing || !r->awake ||
+           now_ms - r->used_ms < ROOM_IDLE_MS ||
+           str_eq((struct str){r->name, r->name_len}, STR("lobby"));
 }
 
 void rooms_sweep(struct rooms *rs, uint64_t now_ms)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room **at = &rs->buckets[i], *r; (r = *at);) {
-            bool used = r->nsubs || r->waiters || r->holds || r->owing || !r->awake ||
-                        now_ms - r->used_ms < ROOM_IDLE_MS ||
-                        str_eq((struct str){r->name, r->name_len}, STR("lobby"));
-            if (used) {
+    for (size_t n = rs->nbuckets / SWEEP_SHARE; n > 0; n--) {
+        for (struct room **at = &rs->buckets[rs->sweep_at], *r; (r = *at);) {
+            if (room_used(r, now_ms)) {
                 at = &r->next;
                 continue;
             }
@@ -414,6 +271,8 @@ void rooms_sweep(struct rooms *rs, uint64_t now_ms)
             rs->count--;
             room_free(r);
         }
+        rs->sweep_at = (rs->sweep_at + 1) & (rs->nbuckets - 1);
+    }
 }
 
 /* ---- subscribers ---- */
@@ -421,7 +280,7 @@ void rooms_sweep(struct rooms *rs, uint64_t now_ms)
 void room_add(struct room *r, struct client *c)
 {
     if (r->nsubs == r->subs_cap) {
-        r->subs_cap = r->subs_cap * 2 + 8;
+        r->subs_cap = r->subs_cap * 2 + 2;
         r->subs = mem_grow(r->subs, r->subs_cap, sizeof(struct client *));
     }
     c->slot = r->nsubs;

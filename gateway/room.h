@@ -29,7 +29,9 @@ struct room {
     struct room *next;       /* of its bucket */
     struct room *next_owing; /* rooms whose round of writes goes on */
     struct rooms *rooms;
-    bool owing; /* is on that list */
+    uint64_t number; /* never used again; a new one when a part of its log became void */
+    uint32_t hash;   /* of its name */
+    bool owing;      /* is on that list */
     bool awake;
     bool asking;               /* the persister is asked, and nobody else yet */
     TAILQ_ENTRY(room) askings; /* of those, the earliest deadline first */
@@ -53,6 +55,7 @@ struct room {
 struct rooms_config {
     size_t keep;      /* messages of a room in memory */
     size_t lag_bytes; /* a client further behind is closed */
+    size_t rooms_max; /* in memory; 0: no bound */
 };
 
 /* Whence the messages come that are older than the room. */
@@ -73,7 +76,8 @@ void rooms_free(struct rooms *rs);
 /* The answer to sources->page; NULL: none will come. */
 void rooms_page(struct rooms *rs, const struct page *page);
 
-/* Deadlines; call it every 100 ms or so. */
+/* Deadlines, and forgets rooms that nobody used for ROOM_IDLE_MS, some at a time; call it every
+ * 100 ms or so. */
 void rooms_tick(struct rooms *rs, uint64_t now_ms);
 
 /* Before the end: wakes the rooms with what they have, and the sources are not asked any more. */
@@ -89,7 +93,7 @@ struct rooms_counts {
 const struct rooms_counts *rooms_counts(const struct rooms *rs);
 size_t rooms_count(const struct rooms *rs); /* in memory */
 
-/* Finds or wakes a room; NULL when there are ROOMS_MAX in use. position: the feed's. */
+/* Finds or wakes a room; NULL when there are rooms_max. position: the feed's. */
 struct room *room_get(struct rooms *rs, struct str name, uint64_t position, uint64_t now_ms);
 
 /* Calls w->awake when the room is awake, at once if it is. */
@@ -105,11 +109,9 @@ void rooms_cut(struct rooms *rs, uint64_t prev);
 /* The feed has a hole up to base: all clients are closed (1012), the logs begin anew. */
 void rooms_gap(struct rooms *rs, uint64_t base);
 
-/* The room whose log has this id, or NULL. */
+/* The room whose log has this id, or NULL: also for an older message of one among many rooms, which
+ * the persister knows. */
 struct room *rooms_find_message(struct rooms *rs, uint64_t id);
-
-/* Forgets rooms that nobody used for ROOM_IDLE_MS. */
-void rooms_sweep(struct rooms *rs, uint64_t now_ms);
 
 void room_add(struct room *r, struct client *c);
 void room_remove(struct room *r, struct client *c);

@@ -16,7 +16,7 @@
 #include "gateway/websocket.h"
 
 enum {
-    CHUNK_MIN = 4096, /* bytes of a room's first chunk, its header included */
+    CHUNK_MIN = 512, /* bytes of a room's first chunk, its header included */
     CHUNK_MAX = 65536,
 };
 

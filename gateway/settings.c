@@ -91,6 +91,8 @@ static const struct config_item items[] = {
      .max = CONTENT_CHARS_CEILING, .help = "characters of a message's content"},
     {"HISTORY_MESSAGES", CONFIG_NUMBER, AT(history_messages), .value = "500", .min = 20,
      .max = 100000, .help = "messages of a room kept in memory"},
+    {"ROOMS_MAX", CONFIG_NUMBER, AT(rooms_max), .value = "200000", .min = 100, .max = 10000000,
+     .help = "rooms in memory, those of the last minute among them; more get a 503"},
     {"LAG_BYTES", CONFIG_NUMBER, AT(lag_bytes), .value = "4M", .min = 65536, .max = 1UL << 30,
      .help = "a WebSocket client further behind is closed with 4008"},
     {"OUTBOX_MAX", CONFIG_NUMBER, AT(outbox_max), .value = "10000", .min = 256, .max = 1000000,

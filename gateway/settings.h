@@ -18,6 +18,7 @@ struct settings {
     unsigned long clients_max;         /* WebSocket clients */
     unsigned long content_max;         /* characters */
     unsigned long history_messages;    /* of a room, kept in memory */
+    unsigned long rooms_max;           /* in memory */
     unsigned long lag_bytes;           /* of a slow client; then it is closed with 4008 */
     unsigned long outbox_max;          /* messages that wait for Redis */
     unsigned long post_deadline_ms;    /* of a message's answer: 503 or 504 */

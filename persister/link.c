@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What happens at the connections becomes a call of an engine, and what an engine wants becomes a
- * script or a commit; nothing is decided here.
+ * script or a commit.
  *
  *      redis ──► feed (pull) ──► ingest ──► store
  *        ▲         │ page, beat    │  open.lua │ done
  *        └─────────┴───────────────┴───────────┘
+ *
+ * One thing is decided here: when messages come one at a time, each would cost an fsync and a round
+ * of scripts. A page is released only COMMIT_EVERY_MS after the last commit began, so that what
+ * comes meanwhile is one batch; the first message after a rest does not wait.
  *
  * The order at both ends of a connection matters: ingest hears of a new one before any page of it
  * comes, and of its end after every script under way was answered with NULL: log_link.h.
  */
 #include "persister/link.h"
 
+#include <event2/event.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/limits.h"
 #include "common/log_link.h"
 #include "common/mem.h"
 
@@ -25,6 +31,9 @@ struct link {
     struct log_link log;
     struct ingest *ingest;
     struct store *store;
+    struct event *rest;        /* a release waits for its end */
+    uint64_t release_after;    /* of that release: its position */
+    uint64_t commit_us;        /* when the last commit of messages began; 0: never */
     void (*stored)(void *ctx); /* the owner's */
     void *ctx;                 /* of stored */
     bool stopped;
@@ -54,6 +63,8 @@ static void committed_cb(void *arg, enum store_result result, const char *why)
 static void ingest_wants_commit(void *ctx, const struct store_commit *c)
 {
     struct link *l = ctx;
+    if (c->count)
+        l->commit_us = now_us();
     store_commit(l->store, c, committed_cb, l);
 }
 
@@ -85,10 +96,23 @@ static void ingest_wants_script(void *ctx, const char *verb, uint64_t opening,
     free(all);
 }
 
+static void rest_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct link *l = arg;
+    feed_release(&l->log.feed, l->release_after, false);
+}
+
 static void ingest_releases(void *ctx, uint64_t position, bool now)
 {
     struct link *l = ctx;
-    feed_release(&l->log.feed, position, now);
+    uint64_t since_us = now_us() - l->commit_us, every_us = COMMIT_EVERY_MS * 1000;
+    if (now || since_us >= every_us) {
+        feed_release(&l->log.feed, position, now);
+        return;
+    }
+    l->release_after = position;
+    event_add(l->rest, &(struct timeval){.tv_usec = (suseconds_t)(every_us - since_us)});
 }
 
 static size_t ingest_entries_after(void *ctx, uint64_t after, size_t limit,
@@ -165,6 +189,7 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
     l->store = store;
     l->stored = stored;
     l->ctx = ctx;
+    l->rest = evtimer_new(base, rest_cb, l);
     log_link_init(&l->log, &log, &feed_owner, &log_ops, l);
     l->ingest = ingest_new(&config->limits, &l->log.names, &ingest_io, l);
     ingest_tick(l->ingest, now_ms());
@@ -175,6 +200,7 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
 void link_stop(struct link *l)
 {
     log_link_stop(&l->log);
+    evtimer_del(l->rest);
     l->stopped = true;
 }
 
@@ -183,6 +209,7 @@ void link_free(struct link *l)
     if (!l)
         return;
     ingest_free(l->ingest);
+    event_free(l->rest);
     log_link_done(&l->log);
     free(l);
 }

@@ -13,7 +13,6 @@
 
 enum {
     LAG_BYTES = 16384, /* a client further behind is closed */
-    SWEEP_US = SECOND,
     TICK_US = 100 * MS,
 };
 
@@ -162,19 +161,11 @@ static void turn(struct process *p)
     clients_turn(g->clients);
 }
 
-static void sweep_cb(void *arg, uint64_t n)
-{
-    (void)n;
-    struct gateway *g = arg;
-    clients_sweep(g->clients, now_ms());
-    rooms_sweep(g->rooms, now_ms());
-    event_at(world.now_us + SWEEP_US, &g->process, sweep_cb, g, 0);
-}
-
 static void tick_cb(void *arg, uint64_t n)
 {
     struct gateway *g = arg;
     rooms_tick(g->rooms, now_ms());
+    clients_tick(g->clients, now_ms());
     event_at(world.now_us + TICK_US, &g->process, tick_cb, g, n);
 }
 
@@ -197,7 +188,6 @@ void gateway_start(struct gateway *g)
     rooms_tick(g->rooms, now_ms());
     g->link = link_new(base, NULL, &config, g->rooms);
     g->clients = clients_new(base, g->rooms, history, &clients, &ops, g);
-    event_at(world.now_us + SWEEP_US, &g->process, sweep_cb, g, 0);
     event_at(world.now_us + TICK_US, &g->process, tick_cb, g, 0);
     trace("%s starts", g->process.name);
 }

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,7 +22,8 @@
 
 enum {
     TIMERS_MAX = 64,
-    FD_BASE = 1 << 20,
+    FD_BASE = 1 << 20,   /* clients */
+    POLL_BASE = 1 << 21, /* epolls */
 };
 
 /* ---- the clock and randomness ---- */
@@ -48,6 +50,20 @@ ssize_t getrandom(void *out, size_t size, unsigned flags)
         ((unsigned char *)out)[i] = (unsigned char)(state >> 56);
     }
     return (ssize_t)size;
+}
+
+/* ---- epolls ---- */
+
+struct poll {
+    struct event *ready; /* the gateway's: NULL when it is gone */
+};
+
+static struct poll **polls;
+static size_t poll_count, poll_cap;
+
+static struct poll *poll_of(int fd)
+{
+    return polls[fd - POLL_BASE];
 }
 
 /* ---- timers ---- */
@@ -93,37 +109,20 @@ int event_assign(struct event *ev, struct event_base *base, evutil_socket_t fd, 
     return 0;
 }
 
-static struct peer *peer_of(int fd);
-
-static void writable_cb(void *arg, uint64_t n)
-{
-    (void)n;
-    struct peer *p = arg;
-    struct event *ev = p->writable;
-    p->writable = NULL;
-    if (ev)
-        event_call(ev, EV_WRITE);
-}
-
 int event_add(struct event *ev, const struct timeval *after)
 {
     event_del(ev);
-    if (!after && (ev->ev_events & EV_READ)) {
-        peer_of(ev->ev_fd)->readable = ev;
-    } else if (!after) {
-        struct peer *p = peer_of(ev->ev_fd);
-        uint64_t wait_us = draw_between(MS, p->subscriber->slow ? 400 * MS : 30 * MS);
-        p->writable = ev;
-        event_at(world.now_us + wait_us, process_of(ev), writable_cb, p, 0);
-    } else {
-        struct timer *t = timers;
-        while (t->event)
-            if (++t == timers + TIMERS_MAX)
-                abort();
-        *t = (struct timer){ev, ++timer_numbers,
-                            (uint64_t)after->tv_sec * SECOND + (uint64_t)after->tv_usec};
-        event_at(world.now_us + t->every_us, process_of(ev), timer_cb, t, t->number);
+    if (!after) {
+        poll_of(ev->ev_fd)->ready = ev;
+        return 0;
     }
+    struct timer *t = timers;
+    while (t->event)
+        if (++t == timers + TIMERS_MAX)
+            abort();
+    *t = (struct timer){ev, ++timer_numbers,
+                        (uint64_t)after->tv_sec * SECOND + (uint64_t)after->tv_usec};
+    event_at(world.now_us + t->every_us, process_of(ev), timer_cb, t, t->number);
     return 0;
 }
 
@@ -132,13 +131,8 @@ int event_del(struct event *ev)
     for (struct timer *t = timers; t < timers + TIMERS_MAX; t++)
         if (t->event == ev)
             t->event = NULL;
-    if (ev->ev_fd >= FD_BASE) {
-        struct peer *p = peer_of(ev->ev_fd);
-        if (p->readable == ev)
-            p->readable = NULL;
-        if (p->writable == ev)
-            p->writable = NULL;
-    }
+    if (ev->ev_fd >= POLL_BASE)
+        poll_of(ev->ev_fd)->ready = NULL;
     return 0;
 }
 
@@ -179,7 +173,8 @@ static struct peer *peer_of(int fd)
 void peers_begin(void)
 {
     peers = NULL;
-    peer_count = peer_cap = 0;
+    polls = NULL;
+    peer_count = peer_cap = poll_count = poll_cap = 0;
     for (struct timer *t = timers; t < timers + TIMERS_MAX; t++)
         t->event = NULL;
 }
@@ -203,12 +198,74 @@ int peer_new(struct subscriber *s, struct gateway *g, struct peer **peer)
     return FD_BASE + (int)(peer_count - 1);
 }
 
-static void readable_cb(void *arg, uint64_t n)
+/* What epoll would tell of it now. */
+static uint32_t peer_ready(const struct peer *p)
+{
+    uint32_t all =
+        (p->out || p->closed ? (uint32_t)EPOLLIN : 0) | (p->room ? (uint32_t)EPOLLOUT : 0);
+    return p->poll ? all & p->watched : 0;
+}
+
+static void peer_ready_cb(void *arg, uint64_t n)
 {
     (void)n;
     struct peer *p = arg;
-    if (p->readable)
-        event_call(p->readable, EV_READ);
+    if (peer_ready(p) && p->poll->ready)
+        event_call(p->poll->ready, EV_READ);
+}
+
+static void room_cb(void *arg, uint64_t n)
+{
+    struct peer *p = arg;
+    p->room = true;
+    peer_ready_cb(p, n);
+}
+
+int epoll_create1(int flags)
+{
+    (void)flags;
+    if (poll_count == poll_cap)
+        polls = arena_grow(polls, poll_count, &poll_cap, sizeof *polls);
+    polls[poll_count++] = arena_alloc(sizeof(struct poll));
+    return POLL_BASE + (int)(poll_count - 1);
+}
+
+int evutil_make_socket_nonblocking(evutil_socket_t fd)
+{
+    (void)fd;
+    return 0;
+}
+
+/* What the program waits for: at once if it is there, and room for bytes at some time. */
+int epoll_ctl(int fd, int operation, int socket, struct epoll_event *e)
+{
+    struct peer *p = peer_of(socket);
+    uint32_t before = p->watched;
+    p->poll = operation == EPOLL_CTL_DEL ? NULL : poll_of(fd);
+    p->watched = p->poll ? e->events : 0;
+    p->watcher = p->poll ? e->data.ptr : NULL;
+    uint64_t wait_us = draw_between(MS, p->subscriber->slow ? 400 * MS : 30 * MS);
+    if (p->watched & ~before & EPOLLOUT) {
+        p->room = false;
+        event_at(world.now_us + wait_us, &p->gateway->process, room_cb, p, 0);
+    }
+    if (peer_ready(p))
+        event_at(world.now_us, &p->gateway->process, peer_ready_cb, p, 0);
+    return 0;
+}
+
+/* Those that are ready; whom it has no place for is told of by an event of its own. */
+int epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
+{
+    (void)timeout;
+    int n = 0;
+    for (size_t i = 0; i < peer_count && n < max; i++) {
+        struct peer *p = peers[i];
+        uint32_t ready = p->poll == poll_of(fd) ? peer_ready(p) : 0;
+        if (ready)
+            events[n++] = (struct epoll_event){.events = ready, .data.ptr = p->watcher};
+    }
+    return n;
 }
 
 void peer_close(struct peer *p)
@@ -217,7 +274,7 @@ void peer_close(struct peer *p)
         return;
     p->open = false;
     p->closed = true;
-    event_at(world.now_us + draw_between(MS, 20 * MS), &p->gateway->process, readable_cb, p, 0);
+    event_at(world.now_us + draw_between(MS, 20 * MS), &p->gateway->process, peer_ready_cb, p, 0);
 }
 
 /* The gateway reads: pongs, then the end. */
@@ -245,7 +302,11 @@ int shutdown(int fd, int how)
 
 int close(int fd)
 {
-    return fd < FD_BASE ? (int)syscall(SYS_close, fd) : 0;
+    if (fd < FD_BASE)
+        return (int)syscall(SYS_close, fd);
+    if (fd < POLL_BASE)
+        peer_of(fd)->poll = NULL;
+    return 0;
 }
 
 struct piece { /* bytes on their way to a subscriber */
@@ -265,7 +326,7 @@ static void piece_cb(void *arg, uint64_t n)
     static const char pong[] = {(char)0x8a, (char)0x80, 0, 0, 0, 0};
     if (p->open && !p->out && draw_chance(2)) { /* a sign of life */
         buf_add(&p->out, pong, sizeof pong);
-        event_at(world.now_us + MS, &p->gateway->process, readable_cb, p, 0);
+        event_at(world.now_us + MS, &p->gateway->process, peer_ready_cb, p, 0);
     }
 }
 

@@ -120,11 +120,14 @@ void people_gateway_died(struct gateway *g);
 struct peer {
     struct gateway *gateway;
     struct subscriber *subscriber;
-    struct event *readable, *writable; /* of the gateway's, when armed */
-    struct buf *in;                    /* at the subscriber, not a whole frame yet */
-    struct buf *out;                   /* what the gateway will read */
-    bool open;                         /* at the subscriber */
-    bool full;                         /* it took no byte of the last write */
+    struct poll *poll;   /* the gateway's, while it watches */
+    uint32_t watched;    /* the events it waits for */
+    void *watcher;       /* what it is told with them */
+    struct buf *in;      /* at the subscriber, not a whole frame yet */
+    struct buf *out;     /* what the gateway will read */
+    bool open;           /* at the subscriber */
+    bool room;           /* its socket takes bytes again */
+    bool full;           /* it took no byte of the last write */
     bool closed;         /* the subscriber has closed it: the gateway will read the end */
     uint64_t arrives_us; /* the last bytes under way to the subscriber */
 };
