@@ -69,8 +69,9 @@ enum {
 
     /* The loop */
     BATCH_JOBS = 64,       /* writes of one batch */
-    TURN_WRITE_US = 500,   /* of writing, then events are served */
+    TURN_WRITE_US = 250,   /* of writing, then events are served */
     TURN_REAPS = 64,       /* objects freed in one turn */
+    TURN_REAP_US = 250,    /* of closing WebSocket clients; the kernel takes its time for each */
     TURN_ACCEPTS = 32,     /* of one readiness event */
     READ_BYTES = 131072,   /* of one read */
     WS_READ_BYTES = 16384, /* of one read of a WebSocket client: 800 small messages */

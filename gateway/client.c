@@ -26,8 +26,8 @@
 #include "gateway/deflate.h"
 
 enum {
-    REASON_MAX = 123,    /* bytes of a close frame's reason, RFC 6455 section 5.5 */
-    READY_CLIENTS = 128, /* read in one turn */
+    REASON_MAX = 123,   /* bytes of a close frame's reason, RFC 6455 section 5.5 */
+    READY_CLIENTS = 64, /* read in one turn */
 };
 
 static void ready_cb(evutil_socket_t fd, short what, void *arg);
@@ -168,7 +168,10 @@ static void client_free(struct client *c, struct client_list *list)
 bool clients_reap(struct clients *cs)
 {
     struct client *c;
+    uint64_t end = now_us() + TURN_REAP_US;
     for (size_t left = TURN_REAPS; left && (c = TAILQ_FIRST(&cs->doomed)); left--) {
+        if (now_us() >= end)
+            break;
         if (!c->owing) {
             client_free(c, &cs->doomed);
             continue;
