@@ -11,6 +11,8 @@ $(BUILD)/chat-floor: $(BUILD)/tests/bench/floor.o $(BUILD)/gateway.a $(BUILD)/co
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
+unit-programs: $(BUILD)/chat-load # tests/integration/test_load.py uses it
+
 bench-programs: $(BUILD)/chat-load $(BUILD)/chat-floor
 
 bench: all bench-programs

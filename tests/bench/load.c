@@ -223,8 +223,11 @@ int main(int argc, char **argv)
     load_run(&l, &out);
     bool good = print_result(&l, &out);
     rest(&l, o.hold_s * 1000);
-    for (size_t i = 0; i < l.nconns; i++)
+    for (size_t i = 0; i < l.nconns; i++) {
+        buf_free(&l.conns[i].in);
+        buf_free(&l.conns[i].out);
         free(l.conns[i].seen);
+    }
     free(l.conns);
     free(l.missing);
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
