@@ -172,7 +172,7 @@ bool clients_reap(struct clients *cs)
     for (size_t left = TURN_REAPS; left && (c = TAILQ_FIRST(&cs->doomed)); left--) {
         if (now_us() >= end)
             break;
-        if (!c->owing) {
+        if (!c->owing) { // NOLINT(clang-analyzer-unix.Malloc): it does not see the removal
             client_free(c, &cs->doomed);
             continue;
         }

@@ -31,7 +31,7 @@ static struct posting *posting_new(struct exchange *x, bool preferred, struct st
     p->x = x;
     p->preferred = preferred;
     p->key_len = key.len;
-    if (key.len)
+    if (key.p)
         memcpy(p->key, key.p, key.len);
     return p;
 }

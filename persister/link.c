@@ -106,7 +106,7 @@ static void rest_cb(evutil_socket_t fd, short what, void *arg)
 static void ingest_releases(void *ctx, uint64_t position, bool now)
 {
     struct link *l = ctx;
-    uint64_t since_us = now_us() - l->commit_us, every_us = COMMIT_EVERY_MS * 1000;
+    uint64_t since_us = now_us() - l->commit_us, every_us = COMMIT_EVERY_MS * UINT64_C(1000);
     if (now || since_us >= every_us) {
         feed_release(&l->log.feed, position, now);
         return;
