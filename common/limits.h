@@ -105,7 +105,7 @@ enum {
     HISTORY_REST_MS = 2000, /* after one without an answer, before the next one */
 
     /* Storing */
-    COMMIT_EVERY_MS = 10, /* a batch is not begun sooner after the one before, if that had it all */
+    COMMIT_EVERY_MS = 20, /* a batch is not begun sooner after the one before, if that had it all */
 
     /* Waking a room */
     WAKE_MS = 1000,       /* for the persister's answer; then the stream's tail is read */
