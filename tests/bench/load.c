@@ -61,6 +61,8 @@ static void load_plan(struct load *l)
         conn_plan(l, CONN_SLOW, false);
     for (unsigned long i = 0; own && i < publishers; i++)
         conn_plan(l, o->http || o->get ? CONN_REQUESTER : CONN_PUBLISHER, true);
+    for (size_t i = 0; i < l->npublishers; i++)
+        l->audiences[i] = conn_audience(l, l->publishers[i]);
     uint32_t run;
     if (getrandom(&run, sizeof run, 0) != sizeof run)
         run = (uint32_t)now_us();
@@ -189,8 +191,7 @@ static bool print_result(const struct load *l, const struct outcome *out)
 {
     const struct counts *n = &l->counts;
     struct buf *label = NULL;
-    uint64_t expected = l->o->get ? 0 : n->accepted * l->o->clients;
-    uint64_t lost = expected > n->unique ? expected - n->unique : 0;
+    uint64_t lost = n->expected > n->unique ? n->expected - n->unique : 0;
     json_add_bytes(&label, str_of(l->o->label));
     printf("{\"label\":%.*s,\"clients\":%lu,\"slow\":%lu,\"publishers\":%zu,\"messages\":%lu",
            (int)buf_len(label), buf_str(label).p, l->o->clients, l->o->slow, l->npublishers,

@@ -41,6 +41,7 @@ struct options {
     struct target targets[TARGETS_MAX];
     size_t ntargets;
     unsigned long clients, slow, publishers, window, bytes;
+    unsigned long rooms;            /* that clients are spread over */
     unsigned long messages, warmup; /* or requests, with get */
     unsigned long settle_ms;        /* between connecting and publishing */
     unsigned long hold_s;           /* at the end */
@@ -95,6 +96,7 @@ struct conn {
 struct counts {
     uint64_t sent;     /* messages given to a server */
     uint64_t accepted; /* of them, those that it did not refuse */
+    uint64_t expected; /* deliveries of those */
     uint64_t unique;   /* deliveries, each message once a client */
     uint64_t doubled, out_of_order;
     uint64_t answers; /* to requests */
@@ -109,6 +111,7 @@ struct load {
     size_t nconns, nopen;
     struct conn *publishers[PUBLISHERS_MAX]; /* WebSocket or HTTP */
     uint64_t numbers[PUBLISHERS_MAX];        /* messages so far, of each */
+    uint32_t audiences[PUBLISHERS_MAX];      /* subscribers of its room, of each */
     size_t npublishers;
     char mark[16];            /* ~RRRRRRRR. */
     size_t mark_len, mark_at; /* mark_at: where it was in the frame before */
@@ -146,5 +149,9 @@ int64_t publish_due(struct load *l, uint64_t now_us);
 void publish_answered(struct load *l, struct conn *c);
 /* Is everything sent and, where it should be, delivered? */
 bool publish_done(const struct load *l);
+
+/* The room of a subscriber, from 0 on, and how many subscribers have what it publishes. */
+unsigned long conn_room(const struct load *l, const struct conn *c);
+uint32_t conn_audience(const struct load *l, const struct conn *publisher);
 
 #endif

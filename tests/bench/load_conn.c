@@ -83,14 +83,19 @@ static void conn_upgrade(struct load *l, struct conn *c)
     const struct target *t = &l->o->targets[c->target];
     const char *path =
         c->kind == CONN_PUBLISHER && l->o->publish_path ? l->o->publish_path : t->path;
-    struct buf *request = NULL;
+    const char *room = l->o->rooms > 1 ? strstr(path, "%r") : NULL;
+    struct buf *request = NULL, *where = NULL;
+    buf_add(&where, path, room ? (size_t)(room - path) : strlen(path));
+    if (room)
+        buf_printf(&where, "%lu%s", conn_room(l, c), room + 2);
     buf_printf(&request,
-               "GET %s HTTP/1.1\r\nHost: %s:%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               "GET %.*s HTTP/1.1\r\nHost: %s:%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-               path, t->host, t->port);
+               (int)where->len, buf_str(where).p, t->host, t->port);
     c->state = CONN_UPGRADING;
     conn_write(l, c, buf_str(request).p, request->len);
     buf_free(&request);
+    buf_free(&where);
 }
 
 static void conn_start(struct load *l, struct conn *c)

@@ -171,10 +171,12 @@ size_t answer_read(struct load *l, struct conn *c, const char *bytes, size_t len
     if (l->counts.answers >= l->measured)
         hist_add(&l->requests, now > c->due_us ? now - c->due_us : 0);
     l->counts.answers++;
-    if ((status >= 200 && status < 300) || status == 304)
+    if ((status >= 200 && status < 300) || status == 304) {
         l->counts.accepted++;
-    else
+        l->counts.expected += l->o->get ? 0 : l->o->clients;
+    } else {
         l->counts.refused++;
+    }
     publish_answered(l, c);
     return used;
 }

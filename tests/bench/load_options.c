@@ -17,6 +17,8 @@ static const char usage[] =
     "  --url U[,U…]        gateways; subscribers and publishers are spread over them\n"
     "  --clients N         subscribers (1000)\n"
     "  --slow N            further ones that never read (0)\n"
+    "  --rooms N           spread them over N rooms: %r in the URL's path is the room's number "
+    "(1)\n"
     "  --messages N        messages, or requests of --get (1000); 0: nothing is published\n"
     "  --warmup N          further ones before, not measured (20)\n"
     "  --window N          closed loop: so many messages under way at a time (1; with --post 0: no "
@@ -42,6 +44,7 @@ enum option_key {
     KEY_URL = 256,
     KEY_CLIENTS,
     KEY_SLOW,
+    KEY_ROOMS,
     KEY_MESSAGES,
     KEY_WARMUP,
     KEY_WINDOW,
@@ -69,6 +72,7 @@ static const struct option table[] = {
     {"url", required_argument, NULL, KEY_URL},
     {"clients", required_argument, NULL, KEY_CLIENTS},
     {"slow", required_argument, NULL, KEY_SLOW},
+    {"rooms", required_argument, NULL, KEY_ROOMS},
     {"messages", required_argument, NULL, KEY_MESSAGES},
     {"warmup", required_argument, NULL, KEY_WARMUP},
     {"window", required_argument, NULL, KEY_WINDOW},
@@ -152,6 +156,9 @@ static void option_read_number(struct options *o, int key, const char *value)
     case KEY_SLOW:
         o->slow = number(value, 100000);
         break;
+    case KEY_ROOMS:
+        o->rooms = number(value, 1000000);
+        break;
     case KEY_MESSAGES:
         o->messages = number(value, 100000000);
         break;
@@ -224,6 +231,7 @@ void options_read(struct options *o, int argc, char **argv)
 {
     *o = (struct options){.clients = 1000,
                           .publishers = 1,
+                          .rooms = 1,
                           .window = WINDOW_UNSET,
                           .bytes = 100,
                           .messages = 1000,
@@ -246,6 +254,8 @@ void options_read(struct options *o, int argc, char **argv)
     if (o->window == WINDOW_UNSET)
         o->window = o->http ? 0 : 1; /* a request for each connection is bound enough */
     bool own = o->http || o->get || o->publish_path;
+    if (!o->rooms || (o->rooms > 1 && own))
+        die("--rooms: 1 at least, and only where subscribers publish");
     if (o->messages && (!o->publishers || (!own && o->publishers > o->clients)))
         die("--publishers: from 1 to the number of clients");
 }

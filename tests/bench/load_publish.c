@@ -51,14 +51,30 @@ static void request_send(struct load *l, struct conn *c, struct str message)
     buf_free(&request);
 }
 
+unsigned long conn_room(const struct load *l, const struct conn *c)
+{
+    return (unsigned long)(c - l->conns) / l->o->ntargets % l->o->rooms;
+}
+
+uint32_t conn_audience(const struct load *l, const struct conn *publisher)
+{
+    const struct options *o = l->o;
+    if (o->rooms == 1)
+        return (uint32_t)o->clients;
+    uint32_t count = 0;
+    for (unsigned long i = 0, room = conn_room(l, publisher); i < o->clients; i++)
+        count += conn_room(l, &l->conns[i]) == room;
+    return count;
+}
+
 static void send_one(struct load *l, size_t publisher, uint64_t due_us)
 {
     struct conn *c = l->publishers[publisher];
     struct buf *message = NULL;
     if (!l->o->get) {
         message_write(l, publisher, due_us, &message);
-        l->missing[l->counts.sent] = (uint32_t)l->o->clients;
-        l->under_way += l->o->clients > 0;
+        l->missing[l->counts.sent] = l->audiences[publisher];
+        l->under_way += l->audiences[publisher] > 0;
     }
     l->counts.sent++;
     c->due_us = due_us;
@@ -66,6 +82,7 @@ static void send_one(struct load *l, size_t publisher, uint64_t due_us)
         request_send(l, c, buf_str(message));
     } else {
         l->counts.accepted++;
+        l->counts.expected += l->audiences[publisher];
         frame_write(l, c, OPCODE_TEXT, buf_str(message).p, buf_len(message));
     }
     buf_free(&message);
@@ -116,6 +133,6 @@ bool publish_done(const struct load *l)
     if (n->sent < l->goal)
         return false;
     if (l->o->http || l->o->get)
-        return n->answers >= n->sent && (l->o->get || n->unique >= n->accepted * l->o->clients);
+        return n->answers >= n->sent && (l->o->get || n->unique >= n->expected);
     return l->under_way == 0;
 }
