@@ -52,11 +52,15 @@ enum {
     HEALTHCHECK_MS = 2000, /* of --healthcheck in all: then it fails */
 
     /* WebSocket */
-    WS_MESSAGE_BYTES_MAX = 262144, /* of one message, all fragments together: close 1009 */
-    DEFLATE_MESSAGE_MIN = 256,     /* bytes; shorter ones are not compressed: it does not pay */
-    WS_CONTROL_BYTES_MAX = 125,    /* RFC 6455 section 5.5 */
-    WS_OUT_BYTES_MAX = 1 << 20,    /* unsent pongs, acks and the like; then not read */
-    WS_PENDING_MAX = 64,           /* its messages on their way; then not read */
+    WS_MESSAGE_BYTES_MAX = 262144,     /* of one message, all fragments together: close 1009 */
+    DEFLATE_MESSAGE_MIN = 256,         /* bytes; shorter ones are not compressed: it does not pay */
+    WS_CONTROL_BYTES_MAX = 125,        /* RFC 6455 section 5.5 */
+    JOINS_ASKED_MAX = 64,              /* clients for which the persister is asked at a time */
+    JOINS_UNSENT_BYTES_MAX = 64 << 20, /* of history; then further ones wait */
+    JOIN_TAKE_MS = 60000,              /* to take a page of it, and … */
+    JOIN_TAKE_PRESSED_MS = 10000,      /* … while others wait for that memory */
+    WS_OUT_BYTES_MAX = 1 << 20,        /* unsent pongs, acks and the like; then not read */
+    WS_PENDING_MAX = 64,               /* its messages on their way; then not read */
     WS_PING_MS = 25000,
     WS_PONG_MS = 10000,    /* without any byte after a ping: closed */
     WS_MESSAGE_MS = 30000, /* for a whole message, from its first byte: close 1008 */

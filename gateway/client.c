@@ -45,6 +45,8 @@ struct clients *clients_new(struct event_base *base, struct rooms *rooms, struct
     deadlines_init(cs, now_ms());
     TAILQ_INIT(&cs->doomed);
     TAILQ_INIT(&cs->held);
+    TAILQ_INIT(&cs->joins.waiting);
+    TAILQ_INIT(&cs->joins.taking);
     cs->rooms = rooms;
     cs->history = history;
     cs->config = *config;

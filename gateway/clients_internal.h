@@ -19,6 +19,7 @@ _Static_assert(WS_MESSAGE_MS - 1000 >= WS_PING_MS,
                "a client is due for its ping before a message that begins now is");
 
 TAILQ_HEAD(client_list, client);
+TAILQ_HEAD(joining_list, joining);
 
 struct clients {
     struct rooms *rooms;
@@ -34,7 +35,13 @@ struct clients {
         deadlines[DEADLINE_BUCKETS]; /* all but the doomed, by the second of due_ms */
     struct client_list doomed;       /* to be freed */
     struct client_list held;         /* doomed too, but something under way names them */
-    struct client **owing;           /* to be written: they have private bytes, or just joined */
+    struct {
+        struct joining_list waiting; /* to ask the persister */
+        struct joining_list taking;  /* what it said, the earliest first */
+        size_t asked;                /* requests under way */
+        size_t unsent;               /* bytes that those taking have not taken yet, at the most */
+    } joins;
+    struct client **owing; /* to be written: they have private bytes, or just joined */
     size_t nowing, owing_cap;
     struct clients_counts counts;
     struct fanout_times fanout;
@@ -64,6 +71,12 @@ bool clients_reap(struct clients *cs);
 /* join.c: resume: all after `after`, else the newest. It may end at once, or later. */
 void join_begin(struct client *c, bool resume, uint64_t after, uint32_t newest);
 void join_end(struct client *c); /* harmless when it has joined */
+
+/* It has taken all that it was sent: what is older than memory comes page by page. */
+void join_taken(struct client *c);
+
+/* Closes who takes too long. */
+void joins_tick(struct clients *cs, uint64_t now_ms);
 
 /* Passes over what a live client with a `joining` has from another gateway. */
 void join_skip(struct client *c);

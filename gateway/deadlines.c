@@ -73,6 +73,7 @@ static void deadline_came(struct client *c, uint64_t now_ms)
 
 void clients_tick(struct clients *cs, uint64_t now_ms)
 {
+    joins_tick(cs, now_ms);
     size_t left = TICK_CLIENTS + cs->count / TICK_CLIENTS_SHARE;
     uint64_t now_s = now_ms / 1000;
     if (now_s - cs->emptied_s > DEADLINE_LATE_S) /* the process was stopped */

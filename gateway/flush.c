@@ -52,6 +52,10 @@ static bool behind(const struct client *c)
 /* It has got all that it is owed. */
 static void settle(struct client *c)
 {
+    if (c->state == CLIENT_JOINING) {
+        join_taken(c);
+        return;
+    }
     if (c->state == CLIENT_LIVE && c->reader.deflate && !c->packed)
         room_pack(c->room, c);
     if (c->state == CLIENT_CLOSING && !c->out)

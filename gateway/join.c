@@ -6,6 +6,11 @@
  * so far, and else the persister is asked once more. Without the persister the client is told of
  * the gap.
  *
+ * However much it lacks, it holds one page of memory: the next one is asked for, and the cursor is
+ * placed, when it has taken the last one. All of them together hold JOINS_UNSENT_BYTES_MAX and have
+ * JOINS_ASKED_MAX requests under way; the others wait in a line. Who does not take its page in time
+ * is closed, sooner while others wait.
+ *
  * A client may name an id that this gateway's feed has not come to yet: it has it from another one.
  * Then it keeps its `joining` until the room's log has come to that id, and is not sent it again.
  */
@@ -13,28 +18,65 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
+#include "common/limits.h"
 #include "common/mem.h"
 #include "common/message.h"
 #include "gateway/clients_internal.h"
+
+enum join_step {
+    JOIN_GOES_ON,
+    JOIN_WAITS, /* in the line, to ask the persister */
+    JOIN_ASKED, /* of it */
+    JOIN_TAKES, /* what the persister said, or word of a gap */
+};
 
 /* What a client has only until it is LIVE, or until the feed has come to where it is. */
 struct joining {
     struct room_waiter waiter;
     struct client *client;
-    uint64_t after;         /* everything up to here was sent or is not wanted */
-    uint32_t newest;        /* this many of the newest are wanted, 0: all after `after` */
-    uint64_t before, floor; /* what was asked of the persister */
-    bool resuming;          /* it came with `after` */
-    bool asked;             /* the persister was */
-    bool gapped;            /* it was told of a gap */
+    TAILQ_ENTRY(joining) queued; /* WAITS, TAKES */
+    uint64_t since_ms;           /* TAKES */
+    size_t unsent;               /* TAKES: bytes, when it began */
+    uint64_t after;              /* everything up to here was sent or is not wanted */
+    uint32_t newest;             /* this many of the newest are wanted, 0: all after `after` */
+    uint64_t before;             /* what the persister was asked for ends there */
+    enum join_step step;
+    bool resuming; /* it came with `after` */
+    bool asked;    /* the persister was */
+    bool gapped;   /* it was told of a gap */
 };
 
-static void join_go_on(struct client *c);
+/* It leaves the line, or has taken its page. */
+static void step_leave(struct client *c)
+{
+    struct joining *j = c->joining;
+    struct clients *cs = c->clients;
+    if (j->step == JOIN_WAITS)
+        TAILQ_REMOVE(&cs->joins.waiting, j, queued);
+    if (j->step == JOIN_TAKES) {
+        TAILQ_REMOVE(&cs->joins.taking, j, queued);
+        cs->joins.unsent -= j->unsent;
+    }
+    j->step = JOIN_GOES_ON;
+}
+
+static void take_begin(struct client *c)
+{
+    struct joining *j = c->joining;
+    struct clients *cs = c->clients;
+    j->step = JOIN_TAKES;
+    j->since_ms = now_ms();
+    j->unsent = buf_len(c->out);
+    cs->joins.unsent += j->unsent;
+    TAILQ_INSERT_TAIL(&cs->joins.taking, j, queued);
+}
 
 void join_end(struct client *c)
 {
     if (!c->joining)
         return;
+    step_leave(c);
     if (c->state == CLIENT_JOINING) {
         room_wait_cancel(c->room, &c->joining->waiter);
         c->clients->counts.joining--;
@@ -64,56 +106,66 @@ static void tell_pruned(struct client *c)
     j->after = pruned;
 }
 
+static void joins_admit(struct clients *cs);
+
+/* How far it has come with what the persister said: all that lies before the log's beginning, or,
+ * when there may be more, the last line. */
+static void page_note(struct joining *j, bool ok, size_t count, uint64_t last)
+{
+    uint64_t all = j->before - 1;
+    if (!ok || j->newest || count < PAGE_LIMIT_MAX)
+        last = all;
+    if (last > j->after)
+        j->after = last;
+    j->newest = 0;
+}
+
 static void join_history_cb(void *arg, bool ok, int status, struct str lines)
 {
     (void)status;
     struct client *c = arg;
+    struct clients *cs = c->clients;
     struct joining *j = c->joining;
     struct str line = {0}, room;
-    uint64_t id;
-    client_release(c);
-    if (c->state != CLIENT_JOINING)
-        return;
+    uint64_t id, last = 0;
     size_t count = 0;
-    uint64_t last = j->floor, wanted = j->after; /* where the log began when this was asked */
-    if (ok)
-        tell_pruned(c);
-    while (ok && history_line(&lines, &line))
-        if (message_peek(line, &id, &room)) {
-            client_send(c, WS_TEXT, line);
-            last = id;
-            count++;
-        }
-    if (!ok) {
-        tell_gap(c, j->before);
-        j->after = j->before - 1;
-    } else if (j->newest || count < PAGE_LIMIT_MAX) {
-        if (j->after < j->before - 1)
-            j->after = j->before - 1;
-    } else {
-        j->after = last > wanted ? last : wanted;
+    cs->joins.asked--;
+    client_release(c);
+    if (c->state == CLIENT_JOINING) {
+        if (ok)
+            tell_pruned(c);
+        else
+            tell_gap(c, j->before);
+        for (; ok && history_line(&lines, &line); last = id, count++)
+            if (message_peek(line, &id, &room))
+                client_send(c, WS_TEXT, line);
+        page_note(j, ok, count, last);
+        take_begin(c);
+        clients_owe(c);
     }
-    j->newest = 0;
-    join_go_on(c);
+    joins_admit(cs);
 }
 
 /* Asks for what lies between the client and the room's log. */
-static void join_ask(struct client *c, uint64_t before, uint32_t limit)
+static void join_ask(struct client *c)
 {
     struct joining *j = c->joining;
-    j->before = before;
-    j->floor = j->after;
+    const struct room_log *l = &c->room->log;
+    struct room_page page = room_log_look(l, 0, 0, j->newest, true);
     uint64_t after = j->newest ? HISTORY_NEWEST : j->after;
+    uint32_t limit = j->newest ? j->newest - (uint32_t)page.count : PAGE_LIMIT_MAX;
+    j->before = j->newest && page.count ? page.first : l->reach + 1;
     if (history_page(c->clients->history, (struct str){c->room->name, c->room->name_len}, after,
-                     before, limit, before - 1, join_history_cb, c)) {
+                     j->before, limit, j->before - 1, join_history_cb, c)) {
         client_hold(c);
+        c->clients->joins.asked++;
+        j->step = JOIN_ASKED;
         j->asked = true;
         return;
     }
-    tell_gap(c, before);
-    j->after = before - 1;
-    j->newest = 0;
-    join_go_on(c);
+    tell_gap(c, j->before);
+    page_note(j, false, 0, 0);
+    take_begin(c);
 }
 
 void join_skip(struct client *c)
@@ -143,24 +195,66 @@ static void join_place(struct client *c, uint64_t pos)
     client_read(c);
 }
 
-static void join_go_on(struct client *c)
+/* It has all that it asked for, or memory has the rest. */
+static bool join_whole(const struct client *c)
 {
     const struct room_log *l = &c->room->log;
     const struct joining *j = c->joining;
+    if (j->newest)
+        return l->reach == 0 || room_log_look(l, 0, 0, j->newest, true).count >= j->newest;
+    return j->after >= l->reach;
+}
+
+static void join_go_on(struct client *c)
+{
+    struct clients *cs = c->clients;
+    struct joining *j = c->joining;
     tell_pruned(c);
-    if (j->newest) {
-        struct room_page page = room_log_look(l, 0, 0, j->newest, true);
-        if (page.count >= j->newest || l->reach == 0) {
-            join_place(c, room_log_back(l, j->newest));
-            return;
-        }
-        uint64_t before = page.count ? page.first : l->reach + 1;
-        join_ask(c, before, j->newest - (uint32_t)page.count);
-    } else if (j->after >= l->reach) {
-        join_place(c, room_log_after(l, j->after));
+    if (!join_whole(c)) {
+        j->step = JOIN_WAITS;
+        TAILQ_INSERT_TAIL(&cs->joins.waiting, j, queued);
+        joins_admit(cs);
+    } else if (j->newest) {
+        join_place(c, room_log_back(&c->room->log, j->newest));
     } else {
-        join_ask(c, l->reach + 1, PAGE_LIMIT_MAX);
+        join_place(c, room_log_after(&c->room->log, j->after));
     }
+}
+
+static bool joins_pressed(const struct clients *cs)
+{
+    return cs->joins.unsent >= JOINS_UNSENT_BYTES_MAX;
+}
+
+/* Those at the head of the line ask, as many as may. */
+static void joins_admit(struct clients *cs)
+{
+    struct joining *j;
+    while (cs->joins.asked < JOINS_ASKED_MAX && !joins_pressed(cs) &&
+           (j = TAILQ_FIRST(&cs->joins.waiting))) {
+        step_leave(j->client);
+        join_ask(j->client);
+    }
+}
+
+void join_taken(struct client *c)
+{
+    struct joining *j = c->joining;
+    if (j->step != JOIN_TAKES)
+        return;
+    step_leave(c);
+    join_go_on(c);
+    joins_admit(c->clients);
+}
+
+void joins_tick(struct clients *cs, uint64_t now_ms)
+{
+    bool pressed = joins_pressed(cs) && !TAILQ_EMPTY(&cs->joins.waiting);
+    uint64_t most_ms = pressed ? JOIN_TAKE_PRESSED_MS : JOIN_TAKE_MS;
+    struct joining *j;
+    while ((j = TAILQ_FIRST(&cs->joins.taking)) && now_ms - j->since_ms > most_ms)
+        client_close(j->client, WS_CLOSE_SLOW, "too slow: reconnect and resume");
+    joins_admit(cs);
 }
 
 static void join_awake(struct room_waiter *w)
