@@ -50,6 +50,7 @@ struct wire {
     const struct wire_ops *ops;
     void *ctx;
     unsigned depth; /* calls on the stack that still need this object */
+    bool writing;   /* hiredis is trying to write */
     bool lost;      /* the owner was told */
     bool closed;    /* by the owner: nothing is called any more */
     struct pending *first, **last;
@@ -225,7 +226,9 @@ static void write_cb(evutil_socket_t fd, short what, void *arg)
     w->depth++;
     if (REDIS_TLS_BUILT)
         redis_tls_begin();
+    w->writing = true;
     redisAsyncHandleWrite(w->context);
+    w->writing = false;
     wire_leave(w);
 }
 
@@ -264,10 +267,15 @@ static void del_read_hook(void *arg)
     event_del(&w->read);
 }
 
+/* What is sent now goes out in this turn of the loop, behind the events that are there already:
+ * nearly always the socket takes it. Only for what it did not take it is waited for. */
 static void add_write_hook(void *arg)
 {
     struct wire *w = arg;
-    event_add(&w->write, NULL);
+    if (w->writing || !(w->context->c.flags & REDIS_CONNECTED))
+        event_add(&w->write, NULL);
+    else
+        event_active(&w->write, EV_WRITE, 0);
 }
 
 static void del_write_hook(void *arg)
