@@ -116,6 +116,12 @@ enum {
     TAIL_MS = 3000,       /* for that; then the room has what was found */
     TAIL_PAGES_MAX = 128, /* of PAGE_ENTRIES, in one read that all waiting rooms share */
     TAIL_REST_MS = 5,     /* after a read, for each of its pages */
+
+    /* The lab (LAB=1) */
+    LAB_TELL_MS = 1000,    /* a program's state to all others */
+    LAB_FORGET_MS = 60000, /* who has told nothing for so long is forgotten */
+    LAB_REPLICAS_MAX = 64, /* more are not shown */
+    LAB_FAULT_S_MAX = 300, /* the longest fault */
 };
 
 #endif

@@ -59,6 +59,11 @@ static void failure_log(struct redis *r, bool was_up)
 static void backoff_set(struct redis *r)
 {
     unsigned random;
+    if (r->pause_ms) {
+        timer_set(r, r->pause_ms);
+        r->pause_ms = 0;
+        return;
+    }
     evutil_secure_rng_get_bytes(&random, sizeof random);
     unsigned half = r->backoff_ms / 2;
     timer_set(r, half + random % (half + 1));
@@ -108,6 +113,19 @@ void redis_drop(struct redis *r, const char *why)
         return;
     snprintf(r->drop_why, sizeof r->drop_why, "%s", why);
     event_active(&r->drop, EV_TIMEOUT, 0);
+}
+
+void redis_pause(struct redis *r, unsigned ms, const char *why)
+{
+    r->pause_ms = ms;
+    snprintf(r->drop_why, sizeof r->drop_why, "%s", why);
+    event_active(&r->drop, EV_TIMEOUT, 0);
+}
+
+void redis_listen(struct redis *r, bool on)
+{
+    if (r->state == LINK_UP)
+        wire_listen(r->sides[SUBSCRIPTION].wire, on);
 }
 
 /* ---- the two wires ---- */
@@ -318,10 +336,8 @@ static bool error_holds(const struct reply *reply, const char *code)
 static void refusal_log(struct redis *r, enum redis_script script, struct str why)
 {
     static const char *const names[] = {
-        [REDIS_PUBLISH] = "publish",
-        [REDIS_PAGE] = "page",
-        [REDIS_BEAT] = "beat",
-        [REDIS_OPEN] = "open",
+        [REDIS_PUBLISH] = "publish", [REDIS_PAGE] = "page", [REDIS_BEAT] = "beat",
+        [REDIS_OPEN] = "open",       [REDIS_LAB] = "lab",
     };
     struct script_slot *slot = &r->scripts[script];
     uint64_t now = now_ms();

@@ -36,6 +36,7 @@ enum redis_script {
     REDIS_PAGE,
     REDIS_BEAT,
     REDIS_OPEN,
+    REDIS_LAB,
     REDIS_SCRIPTS,
 };
 
@@ -97,5 +98,13 @@ bool redis_eval(struct redis *r, enum redis_script script, size_t nkeys, const s
 
 /* Gives up both connections and starts anew; why is logged. Nothing when it is not up. */
 void redis_drop(struct redis *r, const char *why);
+
+/* Likewise, in whatever state it is, and the next try comes in ms and not before; 0: as after any
+ * failure. For the lab. */
+void redis_pause(struct redis *r, unsigned ms, const char *why);
+
+/* off: what comes on the subscription is left unread, until on, or until the connection is given
+ * up. For the lab. */
+void redis_listen(struct redis *r, bool on);
 
 #endif

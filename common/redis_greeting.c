@@ -93,6 +93,7 @@ void link_load_script(struct redis *r, enum redis_script script)
         [REDIS_PAGE] = script_page,
         [REDIS_BEAT] = script_beat,
         [REDIS_OPEN] = script_open,
+        [REDIS_LAB] = script_lab,
     };
     const struct str words[] = {STR("SCRIPT"), STR("LOAD"), str_of(texts[script])};
     wire_command(r->sides[COMMANDS].wire, words, 3, loaded_cb, &r->scripts[script]);

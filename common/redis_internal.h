@@ -71,6 +71,7 @@ struct redis {
     struct str *words; /* of the command that is being made; reused */
     size_t words_cap;
     unsigned backoff_ms;        /* the longest wait before the next try */
+    unsigned pause_ms;          /* the next wait, whatever the backoff is; 0: none was asked for */
     uint64_t logged_ms;         /* when a failure was logged last */
     char address[80];           /* of this try, for the log */
     char why[WHY_BYTES];        /* the last failure; empty when up, or before the first */

@@ -12,7 +12,7 @@
 #include "common/reply.h"
 
 /* The texts, compiled in from common/NAME.lua. */
-extern const char script_publish[], script_page[], script_beat[], script_open[];
+extern const char script_publish[], script_page[], script_beat[], script_open[], script_lab[];
 
 /* The log's key and channel names; all share the hash tag {prefix}. */
 struct log_names {

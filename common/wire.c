@@ -53,6 +53,7 @@ struct wire {
     bool writing;   /* hiredis is trying to write */
     bool lost;      /* the owner was told */
     bool closed;    /* by the owner: nothing is called any more */
+    bool deaf;      /* nothing is read */
     struct pending *first, **last;
     struct reply *nodes; /* of the reply that is being told; reused */
     size_t nodes_cap;
@@ -258,7 +259,8 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 static void add_read_hook(void *arg)
 {
     struct wire *w = arg;
-    event_add(&w->read, NULL);
+    if (!w->deaf)
+        event_add(&w->read, NULL);
 }
 
 static void del_read_hook(void *arg)
@@ -408,4 +410,16 @@ void wire_subscribe(struct wire *w, const char *const *channels, size_t count)
         w->lens[i + 1] = strlen(channels[i]);
     }
     argv_send(w, count + 1, push_cb);
+}
+
+void wire_listen(struct wire *w, bool on)
+{
+    assert(!w->closed);
+    w->deaf = !on;
+    if (!w->context)
+        return;
+    if (on)
+        event_add(&w->read, NULL);
+    else
+        event_del(&w->read);
 }

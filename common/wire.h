@@ -52,4 +52,7 @@ void wire_command(struct wire *w, const struct str *words, size_t nwords, wire_r
 /* SUBSCRIBE; each confirmation is a push, and no deadline watches it. No command may follow. */
 void wire_subscribe(struct wire *w, const char *const *channels, size_t count);
 
+/* off: what comes is left in the socket, until on. Not while a command waits for its reply. */
+void wire_listen(struct wire *w, bool on);
+
 #endif

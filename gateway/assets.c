@@ -61,6 +61,14 @@
     X("/asyncapi.json", asyncapi_json, "application/json", OWN_FILES_ONLY)                         \
     DOCS(X)
 
+/* Behind all others in assets: without LAB=1 they are not served. */
+#define LAB_ASSETS(X)                                                                              \
+    X("/lab", lab_html, HTML, OWN_FILES_ONLY)                                                      \
+    X("/assets/lab.css", lab_css, STYLE, OWN_FILES_ONLY)                                           \
+    X("/assets/lab.js", lab_js, SCRIPT, OWN_FILES_ONLY)                                            \
+    X("/assets/lab-picture.js", lab_picture_js, SCRIPT, OWN_FILES_ONLY)                            \
+    X("/assets/lab-words.js", lab_words_js, SCRIPT, OWN_FILES_ONLY)
+
 enum {
     FORM_PLAIN,
     FORM_GZIP,
@@ -85,6 +93,7 @@ struct asset {
     extern const char web_##symbol[], web_##symbol##_gz[];                                         \
     extern const size_t web_##symbol##_len, web_##symbol##_gz_len;
 ASSETS(DECLARE)
+LAB_ASSETS(DECLARE)
 #define DECLARE_PACKED(path, symbol, type, policy)                                                 \
     extern const char web_##symbol##_gz[];                                                         \
     extern const size_t web_##symbol##_gz_len;
@@ -97,11 +106,15 @@ PACKED(DECLARE_PACKED)
      {{web_##symbol, &web_##symbol##_len}, {web_##symbol##_gz, &web_##symbol##_gz_len}}},
 #define ENTRY_PACKED(path, symbol, type, policy)                                                   \
     {path, type, policy, {{NULL, NULL}, {web_##symbol##_gz, &web_##symbol##_gz_len}}},
-static const struct asset assets[] = {ASSETS(ENTRY) PACKED(ENTRY_PACKED)};
+static const struct asset assets[] = {ASSETS(ENTRY) PACKED(ENTRY_PACKED) LAB_ASSETS(ENTRY)};
 
+#define ONE(path, symbol, type, policy) +1
 enum {
-    ASSETS_COUNT = sizeof assets / sizeof *assets
+    ASSETS_COUNT = sizeof assets / sizeof *assets,
+    LAB_COUNT = LAB_ASSETS(ONE)
 };
+
+static size_t served; /* assets from the first one on */
 
 /* With their quotes, terminated; by asset and form. */
 static char etags[ASSETS_COUNT][FORMS][ETAG_HEX + 3];
@@ -127,8 +140,9 @@ static struct str form_bytes(const struct asset *a, int form)
     return f->bytes ? (struct str){f->bytes, *f->len} : STR("");
 }
 
-void assets_init(void)
+void assets_init(bool lab)
 {
+    served = lab ? ASSETS_COUNT : ASSETS_COUNT - LAB_COUNT;
     for (size_t i = 0; i < ASSETS_COUNT; i++)
         for (int form = 0; form < FORMS; form++)
             etag_write(form_bytes(&assets[i], form), etags[i][form]);
@@ -136,7 +150,7 @@ void assets_init(void)
 
 const struct asset *asset_find(struct str path)
 {
-    for (size_t i = 0; i < ASSETS_COUNT; i++)
+    for (size_t i = 0; i < served; i++)
         if (str_eq(path, str_of(assets[i].path)))
             return &assets[i];
     return NULL;

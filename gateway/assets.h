@@ -7,8 +7,9 @@
 
 struct asset;
 
-/* Computes the entity tags; once, before anything else here. */
-void assets_init(void);
+/* Computes the entity tags; once, before anything else here. Without lab, its page's files do not
+ * exist. */
+void assets_init(bool lab);
 
 /* What a path names, or NULL. */
 const struct asset *asset_find(struct str path);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/chain.h"
 #include "common/clock.h"
 #include "common/iso_time.h"
 #include "common/json.h"
@@ -39,6 +40,8 @@ struct link {
     struct rooms *rooms;
     struct link_counts counts;
     uint64_t published_us; /* when the batch in flight was sent */
+    uint64_t sent;         /* posts that this gateway brought into the log */
+    struct chain *chain;   /* the lab's; NULL without it */
 };
 
 /* A post with its wait and the one who is to be told. */
@@ -110,6 +113,7 @@ static void post_result(void *ctx, struct post *post, enum post_result result)
     case POST_PUBLISHED:
     case POST_KNOWN:
         s->known = result == POST_KNOWN;
+        l->sent += result == POST_PUBLISHED;
         s->wait = (struct wait){.opening = post->opening,
                                 .id = post->id,
                                 .deadline_ms = post->deadline_ms,
@@ -265,8 +269,11 @@ static void feed_deliver(void *ctx, uint64_t id, struct str json)
     struct str room;
     uint64_t named;
     l->counts.messages++;
-    if (message_peek(json, &named, &room) && named == id) /* else a stranger wrote it */
-        rooms_deliver(l->rooms, room, id, json);
+    if (!message_peek(json, &named, &room) || named != id) /* a stranger wrote it */
+        return;
+    rooms_deliver(l->rooms, room, id, json);
+    if (l->chain)
+        chain_add(l->chain, id, json);
 }
 
 static void feed_passed(void *ctx, uint64_t id)
@@ -275,6 +282,8 @@ static void feed_passed(void *ctx, uint64_t id)
     if (l->waits.opening != l->log.feed.opening) { /* the first page of all */
         l->waits.opening = l->log.feed.opening;
         outbox_opened(&l->outbox, l->log.feed.opening, now_ms());
+        if (l->chain)
+            chain_lose(l->chain, id);
     }
     outbox_seen(&l->outbox, id);
     waits_passed(&l->waits, id);
@@ -287,6 +296,8 @@ static void feed_opened(void *ctx, uint64_t was, uint64_t opening, uint64_t prev
     log_info("log opened", "opening=%" PRIu64 " prev=%" PRIu64 " from=%" PRIu64, opening, prev,
              from);
     rooms_cut(l->rooms, prev);
+    if (l->chain)
+        chain_lose(l->chain, prev < l->log.feed.position ? prev : l->log.feed.position);
     waits_opened(&l->waits, was, opening, prev);
     outbox_opened(&l->outbox, opening, now_ms());
 }
@@ -297,6 +308,8 @@ static void feed_gap(void *ctx, uint64_t after, uint64_t base)
     l->counts.gaps++;
     log_warn("gap in the feed", "after=%" PRIu64 " base=%" PRIu64, after, base);
     rooms_gap(l->rooms, base);
+    if (l->chain)
+        chain_lose(l->chain, base);
 }
 
 static void feed_stored(void *ctx, uint64_t opening, uint64_t stored)
@@ -409,6 +422,17 @@ bool link_empty(const struct link *l)
 struct link_parts link_parts(const struct link *l)
 {
     return (struct link_parts){&l->counts, &l->log, &l->outbox, &l->waits};
+}
+
+struct log_link *link_for_lab(struct link *l, struct chain *chain)
+{
+    l->chain = chain;
+    return &l->log;
+}
+
+uint64_t link_sent(const struct link *l)
+{
+    return l->sent;
 }
 
 void link_describe(const struct link *l, struct buf **json)

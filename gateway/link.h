@@ -13,6 +13,8 @@
 #include "gateway/waits.h"
 
 struct link;
+struct chain;
+struct log_link;
 struct redis_tls_files;
 
 enum send_result {
@@ -109,6 +111,12 @@ bool link_started(const struct link *l); /* the feed knows where the log is */
 bool link_ready(const struct link *l, const char **why);
 bool link_empty(const struct link *l); /* no post is under way */
 struct link_parts link_parts(const struct link *l);
+uint64_t link_sent(const struct link *l); /* messages that this gateway brought into the log */
+
+/* For the lab: the log's link, which its faults are done to. From now on everything that the feed
+ * hands on is added to the chain, which is borrowed until link_free. */
+struct log_link *link_for_lab(struct link *l, struct chain *chain);
+
 void link_describe(const struct link *l, struct buf **json);
 
 #endif

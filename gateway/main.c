@@ -189,6 +189,8 @@ static bool start(struct gateway *g)
     g->routes.rooms = g->rooms;
     g->routes.clients = g->clients;
     g->routes.history = g->history;
+    if (s->lab)
+        g->routes.lab = gateway_lab_new(g->loop.base, g->loop.dns, s, g->link, g->clients);
     g->tick = event_new(g->loop.base, -1, EV_PERSIST, tick_cb, g);
     event_add(g->tick, &(struct timeval){.tv_usec = TICK_MS * 1000L});
     log_info("started", "version=%s host=%s port=%u", CHAT_VERSION, s->host,
@@ -214,7 +216,9 @@ static void stop(struct gateway *g)
 {
     if (g->rooms)
         rooms_stop(g->rooms);
+    gateway_lab_stop(g->routes.lab);
     link_free(g->link);
+    gateway_lab_free(g->routes.lab);
     history_free(g->history);
     pages_stop();
     if (g->server)
@@ -243,7 +247,7 @@ int main(int argc, char **argv)
     log_init("gateway", (enum log_level)g.settings.log_level, g.settings.log_format == 1);
     settings_log(&g.settings);
     process_prepare(KEEP_BYTES);
-    assets_init();
+    assets_init(g.settings.lab);
     bool started = start(&g);
     if (started)
         run(&g);

@@ -5,7 +5,7 @@
  *
  *   POST /messages, /rooms/{room}/messages    GET likewise, GET /messages/{id}
  *   GET /ws, /rooms/{room}/ws                 GET /livez, /readyz, /healthz
- *   GET / and its files: assets.c
+ *   GET / and its files: assets.c             /lab/…, with LAB=1: lab.c
  *   GET /metrics, unless it has a port of its own
  */
 #include "gateway/routes.h"
@@ -40,6 +40,8 @@ enum route {
     ROUTE_SLASH,  /* /messages/: redirected */
     ROUTE_SERVER, /* OPTIONS *: the server as a whole */
     ROUTE_ASSET,
+    ROUTE_LAB,
+    ROUTE_FAULTS,
 };
 
 #define READ "GET, HEAD, OPTIONS"
@@ -57,6 +59,8 @@ static const char *const allow[] = {
     [ROUTE_SLASH] = READ_AND_WRITE,
     [ROUTE_SERVER] = READ_AND_WRITE,
     [ROUTE_ASSET] = READ,
+    [ROUTE_LAB] = READ,
+    [ROUTE_FAULTS] = "OPTIONS, POST",
 };
 
 /* ---- which route ---- */
@@ -117,6 +121,10 @@ static enum route route_of(const struct routes *r, struct str path, struct str *
         *rest = p;
         return ROUTE_MESSAGE;
     }
+    if (r->lab && gateway_lab_faults(path))
+        return ROUTE_FAULTS;
+    if (r->lab && gateway_lab_reads(path))
+        return ROUTE_LAB;
     return asset_find(path) ? ROUTE_ASSET : ROUTE_NONE;
 }
 
@@ -327,6 +335,8 @@ static struct str allow_header(enum route route)
 
 static bool method_fits(enum route route, enum http_method method)
 {
+    if (route == ROUTE_FAULTS)
+        return method == HTTP_POST;
     if (method == HTTP_GET)
         return true;
     if (method == HTTP_HEAD)
@@ -395,6 +405,10 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
         asset_answer(asset_find(req->path), x, req);
     } else if (route == ROUTE_METRICS) {
         metrics_answer(r, x);
+    } else if (route == ROUTE_FAULTS && !posting_is_json(req)) {
+        exchange_fail(x, 415, "Send application/json");
+    } else if (route == ROUTE_FAULTS || route == ROUTE_LAB) {
+        gateway_lab_answer(r->lab, x, req, body);
     } else {
         probe(r, x, req, route);
     }

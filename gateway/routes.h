@@ -7,6 +7,7 @@
 #include "gateway/client.h"
 #include "gateway/guests.h"
 #include "gateway/history.h"
+#include "gateway/lab.h"
 #include "gateway/link.h"
 #include "gateway/room.h"
 #include "gateway/settings.h"
@@ -21,6 +22,7 @@ struct routes {
     const struct server *server; /* whose routes these are */
     const struct server *admin;  /* has /metrics instead; NULL: none */
     struct guests *guests;
+    struct gateway_lab *lab; /* NULL: these routes do not exist */
     bool draining;
     uint64_t invalid[SEND_SOURCES]; /* texts that were no message, since the start */
 };

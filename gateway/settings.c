@@ -39,6 +39,7 @@ static const char *networks_check(const char *list)
 
 static const char *const ways[] = {"auto", "io_uring", "sendmsg", NULL}; /* as enum batch_way */
 static const char *const switches[] = {"off", "on", NULL};
+static const char *const digits[] = {"0", "1", NULL};
 static const char *const acks[] = {"log", "stored", NULL};
 
 #define AT(member) .offset = offsetof(struct settings, member)
@@ -109,6 +110,9 @@ static const struct config_item items[] = {
      .help = "the lowest level that is logged"},
     {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = config_log_formats,
      .help = "of the log on standard error"},
+    {"LAB", CONFIG_CHOICE, AT(lab), .value = "0", .choices = digits,
+     .help = "1: the page /lab, which shows all replicas and breaks them; for learning, never in "
+             "production"},
     {"DRAIN_SECONDS", CONFIG_NUMBER, AT(drain_seconds), .value = "10", .max = 25,
      .help = "at the end, for what is in flight and for closing WebSockets, s"},
 };

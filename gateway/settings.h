@@ -30,6 +30,7 @@ struct settings {
     int ack;                                                              /* enum ack_mode */
     int write_with;                                                       /* enum batch_way */
     int ws_deflate;                                                       /* bool */
+    int lab;                                                              /* bool */
     int log_level, log_format;
 };
 

@@ -229,6 +229,11 @@ const struct ingest_status *link_ingest(const struct link *l)
     return ingest_status(l->ingest);
 }
 
+struct log_link *link_for_lab(struct link *l)
+{
+    return &l->log;
+}
+
 static void add_number(struct buf **json, const char *name, uint64_t n)
 {
     buf_printf(json, ",\"%s\":%" PRIu64, name, n);

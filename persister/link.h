@@ -35,6 +35,9 @@ bool link_ready(const struct link *l, const char **why);
 const struct log_link *link_log(const struct link *l);
 const struct ingest_status *link_ingest(const struct link *l);
 
+/* For the lab: the log's link, which its faults are done to. */
+struct log_link *link_for_lab(struct link *l);
+
 /* Appends what it knows as members of a JSON object: "redis":"up","state":"watching",… */
 void link_describe(const struct link *l, struct buf **json);
 

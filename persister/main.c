@@ -16,6 +16,7 @@
 #include "common/server.h"
 #include "common/version.h"
 #include "persister/backup.h"
+#include "persister/lab.h"
 #include "persister/link.h"
 #include "persister/metrics.h"
 #include "persister/routes.h"
@@ -35,7 +36,8 @@ struct persister {
     struct routes *routes;
     struct server *server;
     struct link *link;
-    struct event *deadline; /* of the drain */
+    struct persister_lab *lab; /* NULL without LAB=1 */
+    struct event *deadline;    /* of the drain */
 };
 
 /* ---- what the parts ask of each other ---- */
@@ -150,6 +152,8 @@ static bool start(struct persister *p)
         return false;
     }
     link_start(p);
+    if (p->settings.lab)
+        p->lab = persister_lab_new(p->loop.base, p->loop.dns, &p->settings, p->link, p->store);
     p->deadline = evtimer_new(p->loop.base, deadline_cb, p);
     const struct store_log *log = store_standing(p->store);
     log_info("started", "version=%s host=%s port=%u file=%s position=%llu lease=%llu opening=%llu",
@@ -168,6 +172,7 @@ static void run(struct persister *p)
 /* In the order in which the parts lean on each other; each may not be there. */
 static void stop(struct persister *p)
 {
+    persister_lab_free(p->lab);
     if (p->link)
         link_stop(p->link);
     if (p->backup_signal)

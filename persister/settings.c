@@ -20,6 +20,8 @@ static const char *path_check(const char *path)
     return strcmp(path, ":memory:") == 0 ? "a file" : NULL;
 }
 
+static const char *const digits[] = {"0", "1", NULL};
+
 #define AT(member) .offset = offsetof(struct settings, member)
 
 static const struct config_item items[] = {
@@ -59,6 +61,9 @@ static const struct config_item items[] = {
      .help = "the lowest level that is logged"},
     {"LOG_FORMAT", CONFIG_CHOICE, AT(log_format), .value = "text", .choices = config_log_formats,
      .help = "of the log on standard error"},
+    {"LAB", CONFIG_CHOICE, AT(lab), .value = "0", .choices = digits,
+     .help =
+         "1: be shown and broken by the gateways' page /lab; for learning, never in production"},
     {"DRAIN_SECONDS", CONFIG_NUMBER, AT(drain_seconds), .value = "10", .max = 25,
      .help = "at the end, for requests and the commit under way, s"},
 };

@@ -23,6 +23,7 @@ struct settings {
     int log_level;          /* an enum log_level */
     int log_format;         /* 0 text, 1 json */
     unsigned long drain_seconds;
+    int lab; /* bool */
 };
 
 enum config_result settings_load(struct settings *s, int argc, char **argv);

@@ -83,7 +83,8 @@ class Program {
 }
 
 export class Stack {
-  static async start(name, gateways = 2) {
+  // settings are of all our programs.
+  static async start(name, gateways = 2, settings = {}) {
     const stack = new Stack();
     const folder = path.join(OUTPUT, name);
     rmSync(folder, { recursive: true, force: true });
@@ -94,7 +95,9 @@ export class Stack {
     stack.redis = program('redis', redisPort, ['redis-server', '--port', String(redisPort),
       '--bind', '127.0.0.1', '--appendonly', 'yes', '--appendfsync', 'always', '--save', '',
       '--maxmemory-policy', 'noeviction']);
-    const common = { HOST: '127.0.0.1', REDIS_URL: `redis://127.0.0.1:${redisPort}` };
+    const common = {
+      HOST: '127.0.0.1', REDIS_URL: `redis://127.0.0.1:${redisPort}`, ...settings,
+    };
     const persisterPort = await freePort();
     stack.persister = program('persister', persisterPort, [path.join(BUILD, 'chat-persister')],
       { ...common, PORT: String(persisterPort), DATABASE_PATH: path.join(folder, 'chat.db') });

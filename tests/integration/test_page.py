@@ -14,7 +14,7 @@ WEB = REPO / "gateway" / "web"
 PAGE_BYTES_MAX = 40 << 10
 ASSETS = {"/": "index.html", "/favicon.svg": "favicon.svg",
           **{f"/assets/{path.name}": path.name for path in WEB.iterdir()
-             if path.suffix in (".js", ".css")}}
+             if path.suffix in (".js", ".css") and not path.name.startswith("lab")}}
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
          ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 

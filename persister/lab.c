@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The persister's chain is made anew each time, of what SQLite has of the window: so it is a check
+ * of the file, and not of what once went in.
+ */
+#include "persister/lab.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/chain.h"
+#include "common/lab.h"
+#include "common/mem.h"
+
+struct persister_lab {
+    struct lab *lab;
+    struct link *link;
+    struct store *store;
+};
+
+static void add_chain(struct store *store, const struct store_log *log, struct buf **json)
+{
+    struct chain chain;
+    const struct entry *entries;
+    uint64_t start = chain_window(log->position);
+    if (log->pruned > start) {
+        chain_lose(&chain, log->position);
+    } else {
+        chain_begin(&chain, start);
+        size_t n = store_entries_after(store, start, CHAIN_WINDOW, &entries);
+        for (size_t i = 0; i < n && entries[i].id <= log->position; i++)
+            chain_add(&chain, entries[i].id, entries[i].json);
+    }
+    buf_add_str(json, STR(",\"chain\":"));
+    chain_describe(&chain, json);
+}
+
+static void describe(void *ctx, struct buf **json)
+{
+    const struct persister_lab *p = ctx;
+    const struct store_log *log = store_standing(p->store);
+    buf_printf(json, ",\"state\":\"%s\",\"file\":\"%s\",\"saved\":%" PRIu64,
+               link_ingest(p->link)->state, log->owner, log->position);
+    add_chain(p->store, log, json);
+}
+
+struct persister_lab *persister_lab_new(struct event_base *base, struct evdns_base *dns,
+                                        const struct settings *settings, struct link *link,
+                                        struct store *store)
+{
+    struct persister_lab *p = mem_zalloc(sizeof *p);
+    const struct lab_config config = {.role = "persister",
+                                      .name = "persister",
+                                      .prefix = settings->redis_prefix,
+                                      .log = link_for_lab(link)};
+    p->link = link;
+    p->store = store;
+    p->lab = lab_new(base, dns, &config, describe, p);
+    return p;
+}
+
+void persister_lab_free(struct persister_lab *p)
+{
+    if (!p)
+        return;
+    lab_free(p->lab);
+    free(p);
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// The lab's page in a real browser: it shows all replicas, a fault with its backlog, the recovery.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { launch, PHONE, SLOW_MS } from './browser.js';
+import { OUTPUT, Stack, until } from './stack.js';
+
+let stack;
+let browser;
+let context;
+let page;
+let faults;
+
+before(async () => {
+  stack = await Stack.start('lab', 3, { LAB: '1' });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await stack?.stop();
+});
+
+afterEach(async () => {
+  await context.close();
+  assert.deepEqual(faults, []);
+});
+
+async function open(options = {}) {
+  context = await browser.newContext({
+    locale: 'en-GB', viewport: { width: 1200, height: 1100 }, ...options,
+  });
+  page = await context.newPage();
+  page.setDefaultTimeout(SLOW_MS);
+  faults = [];
+  page.on('pageerror', (error) => faults.push(error.stack));
+  page.on('console', (message) => {
+    if (/Content.Security.Policy|Trusted/i.test(message.text())) faults.push(message.text());
+  });
+  await page.goto(`${stack.gateways[0].url}/lab`);
+  await rows(4);
+}
+
+const rows = (count) => page.waitForFunction(
+  (n) => document.querySelectorAll('#rows tr[data-status=live]').length === n, count,
+);
+const cell = (name, column) => page.textContent(`tr[data-name=${name}] .${column}`);
+const number = async (name, column) => Number(await cell(name, column));
+const button = (name, words) => page.click(`tr[data-name=${name}] button:text-is("${words}")`);
+const verdict = (is) => page.waitForSelector(`#verdict[data-is=${is}]`);
+
+async function shot(name) {
+  mkdirSync(OUTPUT, { recursive: true });
+  await page.screenshot({ path: path.join(OUTPUT, `${name}.png`) });
+}
+
+test('messages reach all replicas, whose chains agree', async () => {
+  await open();
+  await page.click('#send button >> nth=1');
+  await page.waitForFunction(() => /^100 accepted/.test(document.querySelector('#answer').textContent));
+  const names = ['gateway-1', 'gateway-2', 'gateway-3', 'persister'];
+  await until(async () => {
+    const hashes = await Promise.all(names.map((name) => cell(name, 'chain')));
+    return hashes[0].length === 16 && new Set(hashes).size === 1;
+  }, 'one hash', SLOW_MS);
+  await verdict('agree');
+  assert.equal(await number('gateway-2', 'lag'), 0);
+  assert.equal(await page.locator('#picture .node').count(), 5);
+});
+
+test('a fault shows, and its recovery', async () => {
+  await open();
+  await page.fill('#seconds', '60');
+  await button('gateway-2', 'Pause');
+  await page.waitForSelector('tr[data-name=gateway-2][data-status=fault]');
+  await page.waitForSelector('#picture .faulty');
+  await page.waitForSelector('#picture .wire.down', { state: 'attached' });
+  await page.click('#send button >> nth=1');
+  await until(async () => await number('gateway-2', 'lag') >= 100, 'it is behind', SLOW_MS);
+  await until(async () => await number('gateway-3', 'lag') === 0, 'the other one is not', SLOW_MS);
+  await page.click('#send button >> nth=0');
+  await shot('lab-fault');
+  await button('gateway-2', 'Drop');
+  await rows(4);
+  await until(async () => await number('gateway-2', 'lag') === 0, 'it has caught up', SLOW_MS);
+  await verdict('agree');
+  const events = await page.$$eval('#events li', (all) => all.map((one) => one.textContent));
+  for (const words of ['fault: pause_redis', 'caught up']) {
+    assert.ok(events.some((event) => event.includes('gateway-2') && event.includes(words)), words);
+  }
+  await shot('lab-recovered');
+});
+
+test('on a phone, in Spanish', async () => {
+  await open({ ...PHONE, locale: 'es-ES' });
+  assert.equal(await page.textContent('h1'), 'Laboratorio: un log, muchas réplicas');
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= PHONE.viewport.width, `the page is ${width} px wide`);
+  await shot('lab-phone');
+});
+
+test('a replica that ends is seen as silent', async () => {
+  await open();
+  await button('gateway-3', 'Exit');
+  await page.waitForSelector('tr[data-name=gateway-3][data-status=gone]');
+  await page.waitForSelector('#picture .gone');
+  assert.match(await cell('gateway-3', 'state'), /^silent for \d+ s$/);
+  await stack.gateways[2].start();
+  await rows(4);
+});
