@@ -76,11 +76,9 @@ void lab_state(const struct lab *l, struct buf **json)
                l->config.name, l->config.role, CHAT_VERSION, l->config.log->boot);
     buf_add_str(json, STR(",\"redis\":"));
     json_add_bytes(json, str_of(log_link_status(l->config.log)));
-    buf_printf(json,
-               ",\"live\":%s,\"opening\":%" PRIu64 ",\"position\":%" PRIu64 ",\"lease\":%" PRIu64
-               ",\"stored\":%" PRIu64 ",\"fault\":\"%s\",\"fault_ms\":%" PRIu64,
-               f->state == FEED_LIVE || (f->pull && f->reached) ? "true" : "false", f->opening,
-               f->position, f->lease, f->stored, fault_names[l->fault],
+    buf_printf(json, ",\"live\":%s,\"position\":%" PRIu64 ",\"fault\":\"%s\",\"fault_ms\":%" PRIu64,
+               f->state == FEED_LIVE || (f->pull && f->reached) ? "true" : "false", f->position,
+               fault_names[l->fault],
                l->fault && l->fault_end_ms > now ? l->fault_end_ms - now : 0);
     l->describe(l->ctx, json);
     buf_add_char(json, '}');

@@ -73,6 +73,8 @@ static void describe(void *ctx, struct buf **json)
 {
     const struct gateway_lab *g = ctx;
     const struct link_parts parts = link_parts(g->link);
+    buf_printf(json, ",\"opening\":%" PRIu64 ",\"lease\":%" PRIu64 ",\"stored\":%" PRIu64,
+               g->log->feed.opening, g->log->feed.lease, g->log->feed.stored);
     buf_printf(json,
                ",\"clients\":%zu,\"outbox\":%zu,\"waits\":%zu,\"sent\":%" PRIu64 ",\"chain\":",
                clients_count(g->clients), parts.outbox->queued + parts.outbox->batch_count,

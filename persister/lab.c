@@ -39,8 +39,10 @@ static void describe(void *ctx, struct buf **json)
 {
     const struct persister_lab *p = ctx;
     const struct store_log *log = store_standing(p->store);
-    buf_printf(json, ",\"state\":\"%s\",\"file\":\"%s\",\"saved\":%" PRIu64,
-               link_ingest(p->link)->state, log->owner, log->position);
+    buf_printf(json,
+               ",\"opening\":%" PRIu64 ",\"lease\":%" PRIu64 ",\"stored\":%" PRIu64
+               ",\"state\":\"%s\",\"file\":\"%s\"",
+               log->opening, log->lease, log->position, link_ingest(p->link)->state, log->owner);
     add_chain(p->store, log, json);
 }
 

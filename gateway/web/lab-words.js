@@ -2,7 +2,8 @@
 // The lab's words, in English and Spanish.
 
 const WORDS = {
-  agree: ['All replicas agree up to {id}: {hash}', 'Todas las réplicas coinciden hasta {id}: {hash}'],
+  agree: ['All that are live agree up to {id}: {hash}',
+    'Las que están en vivo coinciden hasta {id}: {hash}'],
   back: ['told something again', 'volvió a informar'],
   caughtUp: ['caught up', 'se puso al día'],
   chain: ['chain hash', 'hash de cadena'],

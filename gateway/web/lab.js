@@ -9,8 +9,8 @@ const POLL_MS = 500;
 const SILENT_MS = 3500; // each one tells something once a second
 const EVENTS_MAX = 100;
 const FAULTS = ['pause_redis', 'drop_redis', 'stop_reading', 'exit'];
-const COLUMNS = ['replica', 'state', 'lastId', 'lag', 'opening', 'lease', 'stored', 'clients',
-  'waiting', 'chain', 'faults'];
+const COLUMNS = ['replica', 'faults', 'state', 'lastId', 'lag', 'opening', 'lease', 'stored',
+  'clients', 'waiting', 'chain'];
 
 const $ = (id) => document.getElementById(id);
 const picture = new Picture($('picture'));
@@ -32,18 +32,22 @@ function tell(name, words) {
 
 // ---- what all replicas have in common ----
 
-// The last id of which every replica that speaks and knows its chain has a hash; do they agree?
+// No two may differ at any id, however far behind one is; and the last id that all have who are live.
 function compare(replicas) {
-  const chains = replicas.filter(({ status, state }) => status !== 'gone' && state.chain.known
-    && state.chain.marks.length).map(({ state }) => new Map(state.chain.marks));
-  if (chains.length < 2) return { is: 'unknown' };
-  const shared = [...chains[0].keys()].filter((id) => chains.every((chain) => chain.has(id)));
-  for (const id of shared.sort((a, b) => a - b)) {
-    const hash = chains[0].get(id);
-    if (chains.some((chain) => chain.get(id) !== hash)) return { is: 'diverge', id };
+  const known = replicas.filter(({ state }) => state.chain.known && state.chain.marks.length)
+    .map(({ status, state }) => ({ status, hashes: new Map(state.chain.marks) }));
+  const first = new Map(); // id -> the hash that somebody has of it
+  for (const { hashes } of known) {
+    for (const [id, hash] of hashes) {
+      if ((first.get(id) ?? hash) !== hash) return { is: 'diverge', id };
+      first.set(id, hash);
+    }
   }
-  const id = shared.at(-1);
-  return id ? { is: 'agree', id, hash: chains[0].get(id) } : { is: 'unknown' };
+  const live = known.filter(({ status }) => status === 'live');
+  const shared = [...first.keys()].filter((id) => live.every(({ hashes }) => hashes.has(id)));
+  const id = Math.max(...shared);
+  return live.length > 1 && shared.length ? { is: 'agree', id, hash: first.get(id) }
+    : { is: 'unknown' };
 }
 
 // ---- one replica ----
@@ -58,7 +62,7 @@ function words({ status, age_ms: age, state }) {
   if (status === 'gone') return t('gone', { s: Math.round(age / 1000) });
   const parts = [];
   if (state.fault) parts.push(`${t('fault', state)} ${Math.ceil(state.fault_ms / 1000)} s`);
-  if (state.redis !== 'up') parts.push(t('link', { status: state.redis }));
+  else if (state.redis !== 'up') parts.push(t('link', { status: state.redis }));
   return parts.join(', ') || t(state.live ? 'live' : 'reading');
 }
 
@@ -108,7 +112,7 @@ function showRow(one, log) {
   const under = state.role === 'gateway' ? state.outbox + state.waits : log.seq - log.stored;
   const values = {
     state: words(one), lastId: state.position, lag, opening: state.opening,
-    lease: Math.max(state.lease - state.position, 0), stored: state.saved ?? state.stored,
+    lease: Math.max(state.lease - state.position, 0), stored: state.stored,
     clients: state.clients ?? '–', waiting: under,
     chain: state.chain.known ? state.chain.hash : '–',
   };
@@ -146,7 +150,7 @@ function gatewayBox(one) {
 function persisterBox(one) {
   if (!one) return { lines: ['–'], mark: 'gone', down: true };
   const { state } = one;
-  return box(one, [words(one), facts(['stored', state.saved], ['opening', state.opening]),
+  return box(one, [words(one), facts(['stored', state.stored], ['opening', state.opening]),
     `# ${state.chain.known ? state.chain.hash : '–'}`]);
 }
 

@@ -80,7 +80,10 @@ test('a fault shows, and its recovery', async () => {
   await page.waitForSelector('#picture .wire.down', { state: 'attached' });
   await page.click('#send button >> nth=1');
   await until(async () => await number('gateway-2', 'lag') >= 100, 'it is behind', SLOW_MS);
-  await until(async () => await number('gateway-3', 'lag') === 0, 'the other one is not', SLOW_MS);
+  await until(
+    async () => await number('gateway-3', 'lag') === 0, 'the other one is not', SLOW_MS,
+  );
+  await verdict('agree');
   await page.click('#send button >> nth=0');
   await shot('lab-fault');
   await button('gateway-2', 'Drop');

@@ -88,7 +88,8 @@ def test_every_replica_tells_of_itself(lab):
                    for state in seen.values())
         assert (seen["gateway-0"]["sent"], seen["gateway-1"]["sent"]) == (3, 0)
         assert (seen["gateway-0"]["clients"], seen["gateway-1"]["clients"]) == (0, 1)
-        assert seen["persister"]["saved"] == last
+        assert seen["persister"]["stored"] == last
+        assert {state["opening"] for state in seen.values()} == {1}
     log = one.http.get("/lab/replicas").json()["log"]
     assert log["seq"] == log["stored"] == last and log["entries"] == 3
     assert two.http.get("/lab/state").json()["name"] == "gateway-1"
