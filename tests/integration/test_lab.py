@@ -227,10 +227,10 @@ def test_what_a_stranger_writes(lab):
         client.hset("{chat}:lab", mapping={"bad": f"{now} {{", "a b": f"{now} {{}}"})
         for payload in ("", "gateway-0", "gateway-0 exit", "gateway-0 exit 0", "gateway-0 exit 301",
                         "gateway-0 exit x", "gateway-0 exit 5 5", "gateway-0 exit 5 ", "x exit 5"):
-            client.publish("{chat}:lab", payload)
-    wait_states(one, lambda seen: ALL <= seen.keys(), "all are there")
+            assert client.publish("{chat}:lab", payload) == len(ALL)
     for gateway in lab.gateways:
-        assert states(gateway).keys() == ALL and gateway.ready()
+        wait_states(gateway, lambda seen: seen.keys() == ALL, "these and no others")
+        assert gateway.ready()
 
 
 def test_the_documented_rights_are_enough(make_cluster, tmp_path):
