@@ -89,11 +89,8 @@ static void loaded_cb(void *arg, const struct reply *reply)
 void link_load_script(struct redis *r, enum redis_script script)
 {
     static const char *const texts[] = {
-        [REDIS_PUBLISH] = script_publish,
-        [REDIS_PAGE] = script_page,
-        [REDIS_BEAT] = script_beat,
-        [REDIS_OPEN] = script_open,
-        [REDIS_LAB] = script_lab,
+        [REDIS_PUBLISH] = script_publish, [REDIS_PAGE] = script_page, [REDIS_BEAT] = script_beat,
+        [REDIS_OPEN] = script_open,       [REDIS_LAB] = script_lab,
     };
     const struct str words[] = {STR("SCRIPT"), STR("LOAD"), str_of(texts[script])};
     wire_command(r->sides[COMMANDS].wire, words, 3, loaded_cb, &r->scripts[script]);

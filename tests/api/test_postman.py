@@ -28,7 +28,8 @@ def newman(run, gateway, collection, report):
     return status, output, json.loads(report.read_text())["run"]
 
 
-def test_collection_runs_on_any_gateway(run, cluster, tmp_path):
+def test_collection_runs_on_any_gateway(run, make_cluster, tmp_path):
+    cluster = make_cluster(settings={"LAB": 1})
     for gateway in cluster.gateways:  # each sees what was written through the other
         status, output, result = newman(run, gateway, COLLECTION, tmp_path / "report.json")
         assert status == 0, output

@@ -77,7 +77,8 @@ def test_viewer_is_served(cluster):
 
 def test_every_operation_is_as_documented(make_cluster):
     contract.seen.clear()
-    cluster = make_cluster(gateways=1, gateway_settings={"ALLOWED_ORIGINS": ORIGIN})
+    cluster = make_cluster(gateways=1, settings={"LAB": 1},
+                           gateway_settings={"ALLOWED_ORIGINS": ORIGIN})
     gateway = cluster.gateways[0]
     posted = post(gateway, **MESSAGE, idempotency_key="k", x_request_id="r1", origin=ORIGIN)
     assert posted.status_code == 201 and posted.headers["x-request-id"] == "r1"
@@ -111,6 +112,11 @@ def test_every_operation_is_as_documented(make_cluster):
                 contract.check_raw("GET", path, ws.response)
         with RawWS(gateway.port, path + "?history=x", check=False) as ws:
             contract.check_raw("GET", path, ws.response)
+    fault = {"replica": gateway.name, "fault": "drop_redis"}
+    for target in (fault, {**fault, "replica": "nobody"}, {"fault": "none"}):
+        ask(gateway, "POST", "/lab/faults", target)
+    ask(gateway, "POST", "/lab/faults", fault, {"Origin": "http://other.example"})
+    wait_until(lambda: ask(gateway, "GET", "/readyz").status == 200)
     refuse_framing(gateway)
     cluster.redis.stop()  # does not answer: the batch that is sent may have run
     try:

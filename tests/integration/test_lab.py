@@ -5,7 +5,7 @@ import pytest
 from cluster import get, post, wait_until
 
 LAB = {"LAB": 1}
-PATHS = ("/lab", "/lab/state", "/lab/replicas", "/lab/faults", "/assets/lab.js", "/assets/lab.css")
+PATHS = ("/lab", "/lab/state", "/lab/replicas", "/assets/lab.js", "/assets/lab.css")
 LONG = 120  # seconds of a fault that the test ends itself
 WITHIN = 60
 
