@@ -44,7 +44,8 @@ struct lab {
     struct event tick, end; /* end: of the fault, or of the process */
     enum lab_fault fault;   /* under way */
     uint64_t fault_end_ms;
-    bool asked; /* a reply is awaited */
+    uint64_t fault_connects; /* of the log's link when it began */
+    bool asked;              /* a reply is awaited */
     uint64_t log[LOG_FACTS];
     struct told told[LAB_REPLICAS_MAX];
     size_t ntold;
@@ -76,7 +77,10 @@ void lab_state(const struct lab *l, struct buf **json)
                l->config.name, l->config.role, CHAT_VERSION, l->config.log->boot);
     buf_add_str(json, STR(",\"redis\":"));
     json_add_bytes(json, str_of(log_link_status(l->config.log)));
-    buf_printf(json, ",\"live\":%s,\"position\":%" PRIu64 ",\"fault\":\"%s\",\"fault_ms\":%" PRIu64,
+    buf_printf(json,
+               ",\"connects\":%" PRIu64 ",\"live\":%s,\"position\":%" PRIu64
+               ",\"fault\":\"%s\",\"fault_ms\":%" PRIu64,
+               l->config.log->connects,
                f->state == FEED_LIVE || (f->pull && f->reached) ? "true" : "false", f->position,
                fault_names[l->fault],
                l->fault && l->fault_end_ms > now ? l->fault_end_ms - now : 0);
@@ -151,24 +155,22 @@ static void board_cb(void *arg, const struct reply *reply)
         told_add(l, &reply->at[i], now_ms());
 }
 
-static void tick_cb(evutil_socket_t fd, short what, void *arg)
+/* ---- faults ---- */
+
+static void fault_over(struct lab *l)
 {
-    (void)fd, (void)what;
-    struct lab *l = arg;
-    struct buf *state = NULL;
-    char forget_ms[12];
-    if (l->asked)
-        return;
-    lab_state(l, &state);
-    snprintf(forget_ms, sizeof forget_ms, "%d", LAB_FORGET_MS);
-    const struct str words[] = {str_of(l->key),   str_of(l->names.state), str_of(l->names.log),
-                                STR("tell"),      str_of(l->config.name), buf_str(state),
-                                str_of(forget_ms)};
-    l->asked = redis_eval(l->redis, REDIS_LAB, 3, words, sizeof words / sizeof *words, board_cb, l);
-    buf_free(&state);
+    log_info("the lab's fault is over", "fault=%s", fault_names[l->fault]);
+    evtimer_del(&l->end);
+    redis_listen(l->config.log->redis, true);
+    l->fault = LAB_NO_FAULT;
 }
 
-/* ---- faults ---- */
+/* A link that came up since is read again. */
+static void fault_look(struct lab *l)
+{
+    if (l->fault == LAB_STOP_READING && l->config.log->connects != l->fault_connects)
+        fault_over(l);
+}
 
 static void fault_end_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -178,9 +180,7 @@ static void fault_end_cb(evutil_socket_t fd, short what, void *arg)
         log_warn("the lab ends this process", "status=%d", EXIT_STATUS);
         _exit(EXIT_STATUS);
     }
-    log_info("the lab's fault is over", "fault=%s", fault_names[l->fault]);
-    redis_listen(l->config.log->redis, true);
-    l->fault = LAB_NO_FAULT;
+    fault_over(l);
 }
 
 /* A new one takes the place of the one under way. */
@@ -197,6 +197,7 @@ static void fault_do(struct lab *l, enum lab_fault fault, unsigned seconds)
     else if (fault == LAB_DROP_REDIS)
         redis_pause(redis, 0, "dropped by the lab");
     l->fault = fault;
+    l->fault_connects = l->config.log->connects;
     l->fault_end_ms = now_ms() + ms;
     event_add(&l->end, &(struct timeval){ms / 1000, (suseconds_t)(ms % 1000 * 1000)});
 }
@@ -251,6 +252,24 @@ enum lab_sent lab_fault_send(struct lab *l, struct str name, enum lab_fault faul
 
 /* ---- life ---- */
 
+static void tick_cb(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct lab *l = arg;
+    struct buf *state = NULL;
+    char forget_ms[12];
+    fault_look(l);
+    if (l->asked)
+        return;
+    lab_state(l, &state);
+    snprintf(forget_ms, sizeof forget_ms, "%d", LAB_FORGET_MS);
+    const struct str words[] = {str_of(l->key),   str_of(l->names.state), str_of(l->names.log),
+                                STR("tell"),      str_of(l->config.name), buf_str(state),
+                                str_of(forget_ms)};
+    l->asked = redis_eval(l->redis, REDIS_LAB, 3, words, sizeof words / sizeof *words, board_cb, l);
+    buf_free(&state);
+}
+
 static void board_up(void *ctx)
 {
     tick_cb(-1, 0, ctx);
@@ -280,8 +299,10 @@ struct lab *lab_new(struct event_base *base, struct evdns_base *dns,
                                             .nchannels = 1};
     event_assign(&l->tick, base, -1, EV_PERSIST, tick_cb, l);
     evtimer_assign(&l->end, base, fault_end_cb, l);
-    event_add(&l->tick, &(struct timeval){.tv_sec = LAB_TELL_MS / 1000});
+    event_add(&l->tick, &(struct timeval){.tv_usec = LAB_TELL_MS * 1000L});
     l->redis = redis_new(base, dns, &l->redis_config, &redis_ops, l);
+    log_warn("the lab is on: who reaches /lab can break this program", "setting=LAB name=%s",
+             config->name);
     return l;
 }
 

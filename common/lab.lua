@@ -1,4 +1,4 @@
--- lab: what each program tells of itself once a second, and faults on their way; only with LAB=1.
+-- lab: what each program tells of itself, a few times a second, and faults on their way; only with LAB=1.
 -- KEYS   1 the board, a hash of what each one told last  2 state  3 log
 -- ARGV   1 'tell'  2 name  3 its state as JSON  4 how long who is silent stays, ms
 -- reply  {opening, seq, lease, stored, base, entries of the stream, name, age in ms, state, …}

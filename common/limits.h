@@ -118,7 +118,7 @@ enum {
     TAIL_REST_MS = 5,     /* after a read, for each of its pages */
 
     /* The lab (LAB=1) */
-    LAB_TELL_MS = 1000,    /* a program's state to all others */
+    LAB_TELL_MS = 250,     /* a program's state to all others */
     LAB_FORGET_MS = 60000, /* who has told nothing for so long is forgotten */
     LAB_REPLICAS_MAX = 64, /* more are not shown */
     LAB_FAULT_S_MAX = 300, /* the longest fault */

@@ -66,6 +66,7 @@
     X("/lab", lab_html, HTML, OWN_FILES_ONLY)                                                      \
     X("/assets/lab.css", lab_css, STYLE, OWN_FILES_ONLY)                                           \
     X("/assets/lab.js", lab_js, SCRIPT, OWN_FILES_ONLY)                                            \
+    X("/assets/lab-card.js", lab_card_js, SCRIPT, OWN_FILES_ONLY)                                  \
     X("/assets/lab-picture.js", lab_picture_js, SCRIPT, OWN_FILES_ONLY)                            \
     X("/assets/lab-words.js", lab_words_js, SCRIPT, OWN_FILES_ONLY)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The persister's chain is made anew each time, of what SQLite has of the window: so it is a check
- * of the file, and not of what once went in.
+ * The persister's chain is made anew each time, of what SQLite has of the window and of the one
+ * before it: so it is a check of the file, and not of what once went in. The window before gives a
+ * hash that gateways still have when messages come so fast that they have forgotten the others.
  */
 #include "persister/lab.h"
 
@@ -23,11 +24,13 @@ static void add_chain(struct store *store, const struct store_log *log, struct b
     struct chain chain;
     const struct entry *entries;
     uint64_t start = chain_window(log->position);
+    if (start && log->pruned <= start - CHAIN_WINDOW)
+        start -= CHAIN_WINDOW;
     if (log->pruned > start) {
         chain_lose(&chain, log->position);
     } else {
         chain_begin(&chain, start);
-        size_t n = store_entries_after(store, start, CHAIN_WINDOW, &entries);
+        size_t n = store_entries_after(store, start, 2 * (size_t)CHAIN_WINDOW, &entries);
         for (size_t i = 0; i < n && entries[i].id <= log->position; i++)
             chain_add(&chain, entries[i].id, entries[i].json);
     }

@@ -1,125 +1,130 @@
 // SPDX-License-Identifier: MIT
-// The picture: gateways above, Redis in the middle, the persister below. A node has its elements
-// for its life; a message on its way is a dot on a wire.
+// The picture: gateways above, Redis in the middle, the persister below. Where there is room, wires
+// hang from the gateways; on a phone they run along the left side. A message on its way is a dot on
+// a wire.
 
-import { t } from './lab-words.js';
+import { Card, make } from './lab-card.js';
+import { count, t } from './lab-words.js';
 
 const NS = 'http://www.w3.org/2000/svg';
-const WIDTH = 1120;
-const NODE = { width: 212, height: 112 };
-const GAP = 22; // between gateways
-const PER_ROW = Math.floor((WIDTH - GAP) / (NODE.width + GAP));
-const ROW = 134; // from the top of a row of gateways to the next one's
-const REDIS = { width: 380, height: 104 };
+const FAULTS = ['pause_redis', 'drop_redis', 'stop_reading', 'exit'];
+const GATEWAY = ['clients', 'written', 'waiting', 'stored', 'lease', 'opening'];
+const PERSISTER = ['unsaved', 'lease', 'opening'];
+const REDIS = ['stored', 'unsaved', 'entries', 'opening'];
 const FLIGHT_MS = 900;
+const FLASH_MS = 1200; // of a wire that was cut so shortly that nobody would have seen it
 const DOTS_MAX = 6; // on one wire at one time
+const NARROW = 640; // px; below: wires along the side
+const TRUNK = 8; // px; where
 
-export function draw(name, attributes, ...children) {
+function draw(name, attributes) {
   const node = document.createElementNS(NS, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
   return node;
 }
 
-class Node {
-  constructor(parent, width, height, lines) {
-    this.width = width;
-    this.height = height;
-    this.title = draw('text', { class: 'name', x: 14, y: 26 });
-    this.lines = Array.from({ length: lines }, (_, i) =>
-      draw('text', { class: 'fact', x: 14, y: 47 + 18 * i }));
-    this.group = draw('g', {}, draw('rect', { class: 'node', width, height, rx: 14 }), this.title,
-      ...this.lines);
-    parent.append(this.group);
-  }
-
-  place(x, y) {
-    Object.assign(this, { x, y });
-    this.group.setAttribute('transform', `translate(${x} ${y})`);
-  }
-
-  say(title, lines, mark) {
-    this.title.textContent = title;
-    this.lines.forEach((line, i) => { line.textContent = lines[i] ?? ''; });
-    this.group.setAttribute('class', mark);
-  }
-}
+const middle = (box) => [box.offsetLeft + box.offsetWidth / 2, box.offsetTop + box.offsetHeight / 2];
 
 export class Picture {
-  nodes = new Map(); // name of a gateway -> { node, wire }
+  gateways = new Map(); // name -> { card, wire }
 
-  constructor(svg) {
-    this.svg = svg;
-    this.wires = draw('g', {});
-    this.dots = draw('g', {});
-    this.boxes = draw('g', {});
-    svg.append(this.wires, this.dots, this.boxes);
-    this.redis = new Node(this.boxes, REDIS.width, REDIS.height, 3);
-    this.persister = new Node(this.boxes, REDIS.width, REDIS.height, 3);
+  // ask: called with the name of a replica and a fault.
+  constructor(stage, ask) {
+    this.stage = stage;
+    this.ask = ask;
+    this.svg = stage.querySelector('svg');
+    this.row = stage.querySelector('#gateways');
+    this.redis = new Card(stage.querySelector('#redis'), t('redis'), REDIS);
+    this.room = make('meter', { min: 0, max: 1, low: 0.2, high: 0.5, optimum: 1 });
+    this.left = make('span');
+    this.redis.box.append(make('p', { className: 'room', title: t('leaseHint') },
+      make('span', { textContent: t('lease') }), this.room, this.left));
+    this.persister = new Card(stage.querySelector('#persister'), t('persister'), PERSISTER, FAULTS,
+      (fault) => ask('persister', fault));
+    this.persister.box.dataset.name = 'persister';
     this.below = draw('path', { class: 'wire' });
-    this.wires.append(this.below);
-    this.left = draw('rect', { class: 'fill', x: 14, y: 88, height: 6, rx: 3 });
-    this.redis.group.append(
-      draw('rect', { class: 'bar', x: 14, y: 88, width: REDIS.width - 28, height: 6, rx: 3 }),
-      this.left,
-    );
+    this.svg.append(this.below);
+    new ResizeObserver(() => this.place()).observe(stage);
   }
 
-  // gateways: [{ name, lines, mark, down }], redis and persister likewise; room: how much of the
-  // lease is left, 0 to 1.
-  show(gateways, redis, persister, room) {
-    const rows = Math.max(Math.ceil(gateways.length / PER_ROW), 1);
-    const height = 18 + rows * ROW + 70 + REDIS.height + 62 + REDIS.height + 18;
-    this.svg.setAttribute('viewBox', `0 0 ${WIDTH} ${height}`);
-    const middle = (WIDTH - REDIS.width) / 2;
-    this.redis.place(middle, 18 + rows * ROW + 48);
-    this.persister.place(middle, this.redis.y + REDIS.height + 62);
-    for (const name of this.nodes.keys()) {
+  // gateways: [{ name, … as Card.show takes it, down }]; redis and persister likewise; log: how much
+  // of its lease is left.
+  show(gateways, redis, persister, log) {
+    for (const name of this.gateways.keys()) {
       if (!gateways.some((one) => one.name === name)) this.forget(name);
     }
-    gateways.forEach((one, i) => this.gateway(one, i, gateways.length));
-    this.redis.say('Redis', redis.lines, redis.mark);
-    this.left.setAttribute('width', Math.max(0, Math.min(1, room)) * (REDIS.width - 28));
-    this.persister.say('persister → SQLite', persister.lines, persister.mark);
-    this.below.setAttribute('d', `M${WIDTH / 2} ${this.redis.y + REDIS.height}V${this.persister.y}`);
-    this.below.setAttribute('class', persister.down ? 'wire down' : 'wire');
+    for (const one of gateways) this.gateway(one);
+    gateways.forEach(({ name }, i) => {
+      const { box } = this.gateways.get(name).card;
+      if (this.row.children[i] !== box) this.row.insertBefore(box, this.row.children[i]);
+    });
+    this.redis.show(redis);
+    const room = Math.max(log.lease - log.seq, 0);
+    this.room.value = room / Math.max(log.lease - log.stored, 1);
+    this.left.textContent = count(room);
+    this.persister.show(persister);
+    this.below.classList.toggle('down', persister.down);
+    this.place();
   }
 
-  gateway(one, i, count) {
-    const row = Math.floor(i / PER_ROW);
-    const inRow = Math.min(count - row * PER_ROW, PER_ROW);
-    const left = (WIDTH - inRow * (NODE.width + GAP) + GAP) / 2;
-    if (!this.nodes.has(one.name)) {
+  gateway(one) {
+    if (!this.gateways.has(one.name)) {
+      const card = new Card(this.row, one.name, GATEWAY, FAULTS, (fault) => this.ask(one.name, fault));
       const wire = draw('path', { class: 'wire' });
-      this.wires.append(wire);
-      this.nodes.set(one.name, { node: new Node(this.boxes, NODE.width, NODE.height, 4), wire });
+      card.box.dataset.name = one.name;
+      this.svg.prepend(wire);
+      this.gateways.set(one.name, { card, wire });
     }
-    const { node, wire } = this.nodes.get(one.name);
-    node.place(left + (i % PER_ROW) * (NODE.width + GAP), 18 + row * ROW);
-    node.say(one.name, one.lines, one.mark);
-    const x = node.x + NODE.width / 2;
-    const end = WIDTH / 2 + (x - WIDTH / 2) * 0.25;
-    wire.setAttribute('d', `M${x} ${node.y + NODE.height}C${x} ${this.redis.y - 20} ${end} ${
-      node.y + NODE.height + 20} ${end} ${this.redis.y}`);
-    wire.setAttribute('class', one.down ? 'wire down' : 'wire');
+    const { card, wire } = this.gateways.get(one.name);
+    card.show(one);
+    wire.classList.toggle('down', one.down);
   }
 
   forget(name) {
-    const { node, wire } = this.nodes.get(name);
-    node.group.remove();
+    const { card, wire } = this.gateways.get(name);
+    card.box.remove();
     wire.remove();
-    this.nodes.delete(name);
+    this.gateways.delete(name);
   }
 
-  // Messages between Redis and a gateway, or the persister (null): up is towards Redis.
-  travel(name, count, up) {
-    const wire = name === null ? this.below : this.nodes.get(name)?.wire;
+  // All wires, each from the box above (beside) to the one below.
+  place() {
+    const { box: redis } = this.redis;
+    const narrow = this.stage.offsetWidth < NARROW;
+    const [x, y] = middle(redis);
+    let i = 0;
+    for (const { card: { box }, wire } of this.gateways.values()) {
+      const [from, height] = middle(box);
+      const to = redis.offsetLeft + redis.offsetWidth * (++i / (this.gateways.size + 1));
+      const [top, end] = [box.offsetTop + box.offsetHeight, redis.offsetTop];
+      wire.setAttribute('d', narrow
+        ? `M${box.offsetLeft} ${height}H${TRUNK}V${y}H${redis.offsetLeft}`
+        : `M${from} ${top}C${from} ${(top + end) / 2} ${to} ${(top + end) / 2} ${to} ${end}`);
+    }
+    this.below.setAttribute('d',
+      `M${x} ${redis.offsetTop + redis.offsetHeight}V${this.persister.box.offsetTop}`);
+  }
+
+  wireOf(name) {
+    return name === 'persister' ? this.below : this.gateways.get(name)?.wire;
+  }
+
+  // It was cut, and is whole again.
+  flash(name) {
+    const wire = this.wireOf(name);
+    wire?.classList.add('cut');
+    setTimeout(() => wire?.classList.remove('cut'), FLASH_MS);
+  }
+
+  // Messages between Redis and a replica: up is towards Redis.
+  travel(name, messages, up) {
+    const wire = this.wireOf(name);
     if (!wire || matchMedia('(prefers-reduced-motion: reduce)').matches) return;
-    for (let i = 0; i < Math.min(count, DOTS_MAX); i++) this.fly(wire, up, i * 90);
+    for (let i = 0; i < Math.min(messages, DOTS_MAX); i++) this.fly(wire, up, i * 90);
   }
 
   fly(wire, up, delay) {
-    const dot = draw('circle', { class: up ? 'dot up' : 'dot', r: 6, visibility: 'hidden' });
+    const dot = draw('circle', { class: up ? 'dot up' : 'dot', r: 5, visibility: 'hidden' });
     const from = performance.now() + delay;
     // Both kinds of wires begin above: at a gateway, or at Redis above the persister.
     const forward = wire === this.below ? !up : up;
@@ -137,9 +142,7 @@ export class Picture {
       }
       requestAnimationFrame(step);
     };
-    this.dots.append(dot);
+    this.svg.append(dot);
     requestAnimationFrame(step);
   }
 }
-
-export const facts = (...pairs) => pairs.map(([key, value]) => `${t(key)} ${value}`).join(' · ');

@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: MIT
-// The lab: asks its gateway for everybody's state twice a second, and shows it as a picture, as a
-// table with the faults, and as a list of what changed.
+// The lab: asks its gateway for everybody's state four times a second, and shows it as a picture
+// and as a list of what changed. Behind a load balancer each answer may come from another gateway,
+// and know less than the one before: what is older than what was seen is not believed.
 
-import { facts, Picture } from './lab-picture.js';
-import { t } from './lab-words.js';
+import { make, paint, say } from './lab-card.js';
+import { Picture } from './lab-picture.js';
+import { count, t } from './lab-words.js';
 
-const POLL_MS = 500;
-const SILENT_MS = 3500; // each one tells something once a second
+const POLL_MS = 250;
+const ANSWER_MS = 2000;
+const SILENT_MS = 2500; // each one tells something four times a second
 const EVENTS_MAX = 100;
-const FAULTS = ['pause_redis', 'drop_redis', 'stop_reading', 'exit'];
-const COLUMNS = ['replica', 'faults', 'state', 'lastId', 'lag', 'opening', 'lease', 'stored',
-  'clients', 'waiting', 'chain'];
+const LONG = ['pause_redis', 'stop_reading']; // faults that last
+const ASKED_MAX = 8; // of the last answers: who gave them
+const GLOSSARY = ['position', 'chain', 'stored', 'lease', 'opening', 'waiting', 'pause_redis',
+  'drop_redis', 'stop_reading', 'exit'];
 
 const $ = (id) => document.getElementById(id);
-const picture = new Picture($('picture'));
-const rows = new Map(); // name -> its row
+const picture = new Picture($('stage'), ask);
 const before = new Map(); // name -> what was last seen of it
-let here = '';
+const asked = [];
+let log = { opening: 0 };
+let verdict = { is: 'unknown' };
 
-function make(tag, properties, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-function tell(name, words) {
-  $('events').prepend(make('li', {}, `${new Date().toLocaleTimeString()} `,
-    make('b', {}, name), ` ${words}`));
+function tell(name, words, mark = '') {
+  $('events').querySelector('.none')?.remove();
+  $('events').prepend(make('li', { className: mark },
+    make('time', { textContent: new Date().toLocaleTimeString() }), make('b', { textContent: name }),
+    ` ${words}`));
   while ($('events').children.length > EVENTS_MAX) $('events').lastChild.remove();
 }
 
@@ -45,9 +46,25 @@ function compare(replicas) {
   }
   const live = known.filter(({ status }) => status === 'live');
   const shared = [...first.keys()].filter((id) => live.every(({ hashes }) => hashes.has(id)));
+  if (live.length < 2 || !shared.length) return { is: 'unknown' };
   const id = Math.max(...shared);
-  return live.length > 1 && shared.length ? { is: 'agree', id, hash: first.get(id) }
-    : { is: 'unknown' };
+  return { is: 'agree', id, hash: first.get(id), n: live.length };
+}
+
+// While messages come faster than states, there may be no id that all still have the hash of: then
+// the last one on which they agreed is shown.
+function judge(replicas) {
+  const now = compare(replicas);
+  if (now.is === 'diverge' && verdict.is !== 'diverge') {
+    tell(t('diverge'), t('divergeMore', now), 'bad');
+  }
+  const live = replicas.filter(({ status }) => status === 'live').length;
+  if (now.is !== 'unknown' || verdict.is !== 'agree' || live < 2) verdict = now;
+  $('verdict').dataset.is = verdict.is;
+  say($('verdict').querySelector('b'), t(verdict.is, verdict));
+  say($('verdict').querySelector('span'), t(`${verdict.is}More`, { id: count(verdict.id ?? 0) }));
+  say($('verdict').querySelector('code'), verdict.hash ?? '');
+  paint($('verdict').querySelector('.stripes'), verdict.hash ?? null);
 }
 
 // ---- one replica ----
@@ -55,72 +72,43 @@ function compare(replicas) {
 function statusOf({ age_ms: age, state }) {
   if (age > SILENT_MS) return 'gone';
   if (state.fault || state.redis !== 'up') return 'fault';
-  return 'live';
+  return state.live ? 'live' : 'reading';
 }
 
-function words({ status, age_ms: age, state }) {
+function wordsOf({ status, age_ms: age, state }) {
   if (status === 'gone') return t('gone', { s: Math.round(age / 1000) });
-  const parts = [];
-  if (state.fault) parts.push(`${t('fault', state)} ${Math.ceil(state.fault_ms / 1000)} s`);
-  else if (state.redis !== 'up') parts.push(t('link', { status: state.redis }));
-  return parts.join(', ') || t(state.live ? 'live' : 'reading');
+  if (LONG.includes(state.fault)) {
+    return `${t(`${state.fault}Is`)} ${Math.ceil(state.fault_ms / 1000)} s`;
+  }
+  if (state.fault) return t(`${state.fault}Is`);
+  return status === 'fault' ? t('link', { status: state.redis }) : t(status);
 }
 
 function noteChanges(one) {
   const { state, status, lag } = one;
-  const old = before.get(state.name) ?? {};
-  if (old.status && old.status !== 'gone' && status === 'gone') tell(state.name, words(one));
-  if (old.status === 'gone' && status !== 'gone') tell(state.name, t('back'));
-  if (old.redis && state.redis !== old.redis) tell(state.name, t('link', { status: state.redis }));
-  if (state.fault !== (old.fault ?? '')) {
-    tell(state.name, state.fault ? t('fault', state) : t('over'));
+  const old = before.get(state.name);
+  const fell = lag > 0 && (old?.fell || status !== 'live');
+  before.set(state.name, { ...one, fell });
+  if (!old) return;
+  if (old.status !== 'gone' && status === 'gone') tell(state.name, wordsOf(one), 'bad');
+  if (old.status === 'gone' && status !== 'gone') tell(state.name, t('back'), 'good');
+  if (state.fault !== old.state.fault) {
+    tell(state.name, state.fault ? t(`${state.fault}Is`) : t('over'), state.fault ? 'warn' : '');
   }
-  if (old.opening && state.opening !== old.opening) {
-    tell(state.name, facts(['opening', state.opening]));
+  if (state.opening !== old.state.opening) tell(state.name, `${t('opening')} ${state.opening}`);
+  const same = state.boot === old.state.boot;
+  if (same && state.connects > old.state.connects) {
+    tell(state.name, t('connected'));
+    picture.flash(state.name);
   }
-  if (old.lag > 0 && lag === 0 && old.behind) tell(state.name, t('caughtUp'));
-  before.set(state.name, {
-    ...state, status, lag, behind: lag > 0 && (old.behind || status === 'fault'),
-  });
-  const isGateway = state.role === 'gateway';
-  if (old.position && status !== 'gone' && state.boot === old.boot) {
-    picture.travel(isGateway ? state.name : null, state.position - old.position, false);
-    if (isGateway) picture.travel(state.name, state.sent - old.sent, true);
-  }
-}
-
-function rowOf(name) {
-  if (!rows.has(name)) {
-    const cells = Object.fromEntries(COLUMNS.map((column) =>
-      [column, make('td', { className: column })]));
-    cells.replica.textContent = name;
-    cells.faults.append(...FAULTS.map((fault) => make('button', {
-      textContent: t(fault), title: t(`${fault}Hint`), onclick: () => ask(name, fault),
-    })));
-    const row = make('tr', {}, ...Object.values(cells));
-    row.dataset.name = name;
-    rows.set(name, { row, cells });
-    $('rows').append(row);
-  }
-  return rows.get(name);
-}
-
-function showRow(one, log) {
-  const { state, status, lag } = one;
-  const { row, cells } = rowOf(state.name);
-  row.dataset.status = status;
-  const under = state.role === 'gateway' ? state.outbox + state.waits : log.seq - log.stored;
-  const values = {
-    state: words(one), lastId: state.position, lag, opening: state.opening,
-    lease: Math.max(state.lease - state.position, 0), stored: state.stored,
-    clients: state.clients ?? '–', waiting: under,
-    chain: state.chain.known ? state.chain.hash : '–',
-  };
-  if (!state.lease) values.lease = '–';
-  for (const [column, value] of Object.entries(values)) cells[column].textContent = value;
+  if (old.fell && lag === 0) tell(state.name, t('caughtUp'), 'good');
+  if (status === 'gone' || !same) return;
+  picture.travel(state.name, state.position - old.state.position, false);
+  if (state.sent) picture.travel(state.name, state.sent - old.state.sent, true);
 }
 
 async function ask(replica, fault) {
+  tell(replica, t('asks', { what: t(fault) }));
   const answer = await fetch('/lab/faults', {
     method: 'POST', headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ replica, fault, seconds: Number($('seconds').value) || 10 }),
@@ -132,97 +120,115 @@ async function ask(replica, fault) {
 
 // ---- all of them ----
 
-function box(one, lines) {
-  return { name: one.state.name, lines, down: one.status === 'gone' || one.state.redis !== 'up',
-    mark: { gone: 'gone', fault: 'faulty', live: '' }[one.status] };
+// As a card shows it.
+function box(one, facts) {
+  const { state, status, lag } = one;
+  return { name: state.name, status, words: wordsOf(one), position: state.position, lag,
+    down: status === 'gone' || state.redis !== 'up',
+    hash: state.chain.known ? state.chain.hash : null,
+    facts: { opening: state.opening, stored: state.stored,
+      lease: state.lease ? Math.max(state.lease - state.position, 0) : null, ...facts } };
 }
 
-function gatewayBox(one) {
-  const { state, lag } = one;
-  return box(one, [
-    words(one).slice(0, 30),
-    facts(['lastId', state.position], ['lag', lag]),
-    facts(['clients', state.clients], ['waiting', state.outbox + state.waits]),
-    `# ${state.chain.known ? state.chain.hash : '–'}`,
-  ]);
-}
+const gatewayBox = (one) => box(one, {
+  clients: one.state.clients, written: one.state.sent, waiting: one.state.outbox + one.state.waits,
+});
 
 function persisterBox(one) {
-  if (!one) return { lines: ['–'], mark: 'gone', down: true };
-  const { state } = one;
-  return box(one, [words(one), facts(['stored', state.stored], ['opening', state.opening]),
-    `# ${state.chain.known ? state.chain.hash : '–'}`]);
+  if (one) return box(one, { unsaved: Math.max(log.seq - one.state.stored, 0) });
+  return { status: 'gone', words: '–', position: null, lag: null, down: true, hash: null,
+    facts: { unsaved: null, lease: null, opening: null } };
 }
 
-function show({ here: name, board, log, replicas }) {
-  here = name;
-  $('here').textContent = t('here', { name });
-  // The log's facts are a second old at the most; a replica may know better.
-  log.seq = Math.max(log.seq, ...replicas.map(({ state }) => state.position));
-  const all = replicas.map((one) => ({
-    ...one, status: statusOf(one), lag: log.seq - one.state.position,
-  })).sort((a, b) => a.state.role.localeCompare(b.state.role)
-    || a.state.name.localeCompare(b.state.name, 'en', { numeric: true }));
-  const persister = all.find(({ state }) => state.role === 'persister');
-  const room = (log.lease - log.seq) / Math.max(log.lease - log.stored, 1);
-  picture.show(
-    all.filter(({ state }) => state.role === 'gateway').map(gatewayBox),
-    { mark: board === 'up' ? '' : 'gone',
-      lines: [board === 'up' ? facts(['lastId', log.seq], ['opening', log.opening]) : board,
-        facts(['stored', log.stored], ['unsaved', Math.max(log.seq - log.stored, 0)],
-          ['entries', log.entries]),
-        facts(['lease', Math.max(log.lease - log.seq, 0)])] },
-    persisterBox(persister), room,
-  );
-  for (const one of all) {
-    noteChanges(one);
-    showRow(one, log);
+function redisBox(board) {
+  const up = board === 'up';
+  return { status: up ? 'live' : 'gone', words: up ? t('live') : board, position: log.seq, lag: null,
+    facts: { ...log, unsaved: Math.max(log.seq - log.stored, 0) } };
+}
+
+// Within one opening these only grow.
+function noteLog(seen) {
+  if (seen.opening < log.opening && seen.opening) return;
+  const grow = seen.opening === log.opening ? log : {};
+  log = { ...seen };
+  for (const key of ['seq', 'lease', 'stored']) log[key] = Math.max(seen[key], grow[key] ?? 0);
+}
+
+function newest(one) {
+  const at = performance.now() - one.age_ms;
+  const old = before.get(one.state.name);
+  if (!old || at >= old.at) return { ...one, at };
+  return { state: old.state, at: old.at, age_ms: performance.now() - old.at };
+}
+
+function noteHere(name) {
+  asked.unshift(name);
+  asked.length = Math.min(asked.length, ASKED_MAX);
+  const names = new Set(asked);
+  say($('here'), names.size > 1 ? t('balanced', { n: names.size }) : t('here', { name }));
+}
+
+function show({ here, board, log: seen, replicas }) {
+  noteHere(here);
+  noteLog(seen);
+  const all = replicas.map(newest).map((one) => ({
+    ...one, status: statusOf(one), lag: Math.max(log.seq - one.state.position, 0),
+  })).sort((a, b) => a.state.name.localeCompare(b.state.name, 'en', { numeric: true }));
+  picture.show(all.filter(({ state }) => state.role === 'gateway').map(gatewayBox), redisBox(board),
+    persisterBox(all.find(({ state }) => state.role === 'persister')), log);
+  all.forEach(noteChanges);
+  for (const name of before.keys()) {
+    if (!all.some(({ state }) => state.name === name)) before.delete(name);
   }
-  for (const [known, { row }] of rows) {
-    if (all.some(({ state }) => state.name === known)) continue;
-    row.remove();
-    rows.delete(known);
-    before.delete(known);
-  }
-  const verdict = compare(all);
-  $('verdict').dataset.is = verdict.is;
-  $('verdict').textContent = t(verdict.is, verdict);
+  judge(all);
 }
 
 async function poll() {
   try {
-    const answer = await fetch('/lab/replicas', { signal: AbortSignal.timeout(4 * POLL_MS) });
+    const answer = await fetch('/lab/replicas', { signal: AbortSignal.timeout(ANSWER_MS) });
+    if (!answer.ok) throw new Error(answer.status);
     show(await answer.json());
     document.body.dataset.link = 'open';
   } catch {
     document.body.dataset.link = 'lost';
-    $('here').textContent = t('lost');
+    say($('here'), t('lost'));
   }
   setTimeout(poll, POLL_MS);
 }
 
+// Who took it, or the status of the refusal.
 async function post(content) {
   const answer = await fetch('/messages', {
     method: 'POST', headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ username: 'Lab', content }),
   }).catch(() => null);
-  return answer?.status ?? 0;
+  return answer?.status === 201 ? { name: answer.headers.get('Chat-Replica') }
+    : { status: answer?.status ?? 0 };
+}
+
+function tally(results, key, word) {
+  const counts = new Map();
+  for (const { [key]: value } of results) {
+    if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
+  }
+  return [...counts].map(([value, n]) => t(word, { n, [key]: value }));
 }
 
 $('send').onsubmit = async (event) => {
   event.preventDefault();
-  const count = Number(event.submitter?.dataset.count ?? 1);
+  const messages = Number(event.submitter?.dataset.count ?? 1);
   const content = $('content').value || 'Hola';
-  const states = await Promise.all(Array.from({ length: count }, (_, i) =>
-    post(count > 1 ? `${content} ${i + 1}` : content)));
-  const refused = states.filter((status) => status !== 201);
-  $('answer').textContent = [t('sent', { n: count - refused.length, name: here }),
-    ...(refused.length ? [t('refused', { n: refused.length, status: refused[0] })] : [])].join(', ');
+  const results = await Promise.all(Array.from({ length: messages }, (_, i) =>
+    post(messages > 1 ? `${content} ${i + 1}` : content)));
+  $('answer').textContent = [...tally(results, 'name', 'sent'),
+    ...tally(results, 'status', 'refused')].join(', ');
 };
 
 for (const node of document.querySelectorAll('[data-t]')) node.textContent = t(node.dataset.t);
 for (const node of document.querySelectorAll('[data-t-label]')) {
   node.setAttribute('aria-label', t(node.dataset.tLabel));
 }
-$('head').append(...COLUMNS.map((column) => make('th', { textContent: t(column) })));
+$('words').querySelector('dl').append(...GLOSSARY.map((key) => make('div', {},
+  make('dt', { textContent: t(key) }), make('dd', { textContent: t(`${key}Hint`) }))));
+paint($('legend').querySelector('.stripes'), '1f7ac4e05b92d63a');
 poll();

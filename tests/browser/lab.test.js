@@ -31,7 +31,7 @@ afterEach(async () => {
 
 async function open(options = {}) {
   context = await browser.newContext({
-    locale: 'en-GB', viewport: { width: 1200, height: 1100 }, ...options,
+    locale: 'en-GB', viewport: { width: 1280, height: 930 }, ...options,
   });
   page = await context.newPage();
   page.setDefaultTimeout(SLOW_MS);
@@ -41,15 +41,16 @@ async function open(options = {}) {
     if (/Content.Security.Policy|Trusted/i.test(message.text())) faults.push(message.text());
   });
   await page.goto(`${stack.gateways[0].url}/lab`);
-  await rows(4);
+  await live(4);
 }
 
-const rows = (count) => page.waitForFunction(
-  (n) => document.querySelectorAll('#rows tr[data-status=live]').length === n, count,
+// So many replicas are live.
+const live = (count) => page.waitForFunction(
+  (n) => document.querySelectorAll('[data-name][data-status=live]').length === n, count,
 );
-const cell = (name, column) => page.textContent(`tr[data-name=${name}] .${column}`);
-const number = async (name, column) => Number(await cell(name, column));
-const button = (name, words) => page.click(`tr[data-name=${name}] button:text-is("${words}")`);
+const hash = (name) => page.textContent(`[data-name=${name}] code`);
+const lag = async (name) => Number(await page.getAttribute(`[data-name=${name}] .lag`, 'data-value'));
+const button = (name, words) => page.click(`[data-name=${name}] button:text-is("${words}")`);
 const verdict = (is) => page.waitForSelector(`#verdict[data-is=${is}]`);
 
 async function shot(name) {
@@ -63,35 +64,38 @@ test('messages reach all replicas, whose chains agree', async () => {
   await page.waitForFunction(() => /^100 accepted/.test(document.querySelector('#answer').textContent));
   const names = ['gateway-1', 'gateway-2', 'gateway-3', 'persister'];
   await until(async () => {
-    const hashes = await Promise.all(names.map((name) => cell(name, 'chain')));
+    const hashes = await Promise.all(names.map((name) => hash(name)));
     return hashes[0].length === 16 && new Set(hashes).size === 1;
   }, 'one hash', SLOW_MS);
   await verdict('agree');
-  assert.equal(await number('gateway-2', 'lag'), 0);
-  assert.equal(await page.locator('#picture .node').count(), 5);
+  assert.equal(await lag('gateway-2'), 0);
+  assert.equal(await page.locator('.card').count(), 5);
+  const stripes = await page.$$eval('[data-name] .stripes', (all) => all.map((one) => one.innerHTML));
+  assert.equal(stripes.length, 4);
+  assert.equal(new Set(stripes).size, 1);
 });
 
 test('a fault shows, and its recovery', async () => {
   await open();
   await page.fill('#seconds', '60');
-  await button('gateway-2', 'Pause');
-  await page.waitForSelector('tr[data-name=gateway-2][data-status=fault]');
-  await page.waitForSelector('#picture .faulty');
-  await page.waitForSelector('#picture .wire.down', { state: 'attached' });
+  await button('gateway-2', 'Pause link');
+  await page.waitForSelector('[data-name=gateway-2][data-status=fault]');
+  await page.waitForSelector('#wires .down', { state: 'attached' });
+  assert.match(await page.textContent('[data-name=gateway-2] .status'), /^paused \d+ s$/);
   await page.click('#send button >> nth=1');
-  await until(async () => await number('gateway-2', 'lag') >= 100, 'it is behind', SLOW_MS);
+  await until(async () => await lag('gateway-2') >= 100, 'it is behind', SLOW_MS);
   await until(
-    async () => await number('gateway-3', 'lag') === 0, 'the other one is not', SLOW_MS,
+    async () => await lag('gateway-3') === 0, 'the other one is not', SLOW_MS,
   );
   await verdict('agree');
   await page.click('#send button >> nth=0');
   await shot('lab-fault');
-  await button('gateway-2', 'Drop');
-  await rows(4);
-  await until(async () => await number('gateway-2', 'lag') === 0, 'it has caught up', SLOW_MS);
+  await button('gateway-2', 'Drop link');
+  await live(4);
+  await until(async () => await lag('gateway-2') === 0, 'it has caught up', SLOW_MS);
   await verdict('agree');
   const events = await page.$$eval('#events li', (all) => all.map((one) => one.textContent));
-  for (const words of ['fault: pause_redis', 'caught up']) {
+  for (const words of ['you: Pause link', 'paused', 'the fault is over', 'reconnected', 'has caught up']) {
     assert.ok(events.some((event) => event.includes('gateway-2') && event.includes(words)), words);
   }
   await shot('lab-recovered');
@@ -108,9 +112,8 @@ test('on a phone, in Spanish', async () => {
 test('a replica that ends is seen as silent', async () => {
   await open();
   await button('gateway-3', 'Exit');
-  await page.waitForSelector('tr[data-name=gateway-3][data-status=gone]');
-  await page.waitForSelector('#picture .gone');
-  assert.match(await cell('gateway-3', 'state'), /^silent for \d+ s$/);
+  await page.waitForSelector('[data-name=gateway-3][data-status=gone]');
+  assert.match(await page.textContent('[data-name=gateway-3] .status'), /^silent for \d+ s$/);
   await stack.gateways[2].start();
-  await rows(4);
+  await live(4);
 });
