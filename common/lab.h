@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The lab of a program that runs with LAB=1: it tells all others a few times a second what it is
- * doing, it knows what they told, and it does to itself the faults that it is asked for. docs/LAB.md is the
- * reader's side of it. Nothing of this exists without LAB=1.
+ * doing, it knows what they told, and it does to itself the faults that it is asked for.
+ * docs/LAB.md is the reader's side of it. Nothing of this exists without LAB=1.
  *
  *      this program ── tell ──► {prefix}:lab, a hash ──► what each one told last
  *      POST /lab/faults ──────► {prefix}:lab, a channel ──► the one that is named

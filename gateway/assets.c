@@ -109,10 +109,10 @@ PACKED(DECLARE_PACKED)
     {path, type, policy, {{NULL, NULL}, {web_##symbol##_gz, &web_##symbol##_gz_len}}},
 static const struct asset assets[] = {ASSETS(ENTRY) PACKED(ENTRY_PACKED) LAB_ASSETS(ENTRY)};
 
-#define ONE(path, symbol, type, policy) +1
+#define NUMBER(path, symbol, type, policy) NUMBER_##symbol,
 enum {
+    LAB_ASSETS(NUMBER) LAB_COUNT,
     ASSETS_COUNT = sizeof assets / sizeof *assets,
-    LAB_COUNT = LAB_ASSETS(ONE)
 };
 
 static size_t served; /* assets from the first one on */

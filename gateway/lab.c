@@ -183,7 +183,7 @@ struct gateway_lab *gateway_lab_new(struct event_base *base, struct evdns_base *
                                     const struct clients *clients)
 {
     struct gateway_lab *g = mem_zalloc(sizeof *g);
-    g->log = link_for_lab(link, &g->chain);
+    g->log = link_chain_start(link, &g->chain);
     const struct lab_config config = {.role = "gateway",
                                       .name = settings->replica,
                                       .prefix = settings->redis_prefix,

@@ -424,7 +424,7 @@ struct link_parts link_parts(const struct link *l)
     return (struct link_parts){&l->counts, &l->log, &l->outbox, &l->waits};
 }
 
-struct log_link *link_for_lab(struct link *l, struct chain *chain)
+struct log_link *link_chain_start(struct link *l, struct chain *chain)
 {
     l->chain = chain;
     return &l->log;

@@ -115,7 +115,7 @@ uint64_t link_sent(const struct link *l); /* messages that this gateway brought 
 
 /* For the lab: the log's link, which its faults are done to. From now on everything that the feed
  * hands on is added to the chain, which is borrowed until link_free. */
-struct log_link *link_for_lab(struct link *l, struct chain *chain);
+struct log_link *link_chain_start(struct link *l, struct chain *chain);
 
 void link_describe(const struct link *l, struct buf **json);
 

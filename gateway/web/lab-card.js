@@ -17,14 +17,15 @@ export function say(node, words) {
   if (node.textContent !== String(words)) node.textContent = words;
 }
 
-// A hash as colours; null: not known.
+// A hash as colours; null: not known. That of no message is all zeros, and has none.
 export function paint(stripes, hash) {
   while (stripes.children.length < STRIPES) stripes.append(make('i'));
   if (stripes.dataset.hash === String(hash)) return;
   stripes.dataset.hash = hash;
+  const colour = hash !== null && /[^0]/.test(hash);
   [...stripes.children].forEach((stripe, i) => {
     const byte = parseInt(hash?.slice(2 * i, 2 * i + 2), 16);
-    stripe.style.background = Number.isNaN(byte) ? '' : `oklch(0.7 0.15 ${byte * 360 / 256})`;
+    stripe.style.background = colour ? `oklch(0.7 0.15 ${byte * 360 / 256})` : '';
   });
 }
 

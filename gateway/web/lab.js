@@ -36,19 +36,20 @@ function tell(name, words, mark = '') {
 // No two may differ at any id, however far behind one is; and the last id that all have who are live.
 function compare(replicas) {
   const known = replicas.filter(({ state }) => state.chain.known && state.chain.marks.length)
-    .map(({ status, state }) => ({ status, hashes: new Map(state.chain.marks) }));
-  const first = new Map(); // id -> the hash that somebody has of it
-  for (const { hashes } of known) {
+    .map(({ status, state }) => ({ name: state.name, status, hashes: new Map(state.chain.marks) }));
+  const first = new Map(); // id -> the hash that somebody has of it, and who
+  for (const { name, hashes } of known) {
     for (const [id, hash] of hashes) {
-      if ((first.get(id) ?? hash) !== hash) return { is: 'diverge', id };
-      first.set(id, hash);
+      const one = first.get(id) ?? { name, hash };
+      if (one.hash !== hash) return { is: 'diverge', id, one: one.name, other: name };
+      first.set(id, one);
     }
   }
   const live = known.filter(({ status }) => status === 'live');
   const shared = [...first.keys()].filter((id) => live.every(({ hashes }) => hashes.has(id)));
   if (live.length < 2 || !shared.length) return { is: 'unknown' };
   const id = Math.max(...shared);
-  return { is: 'agree', id, hash: first.get(id), n: live.length };
+  return { is: 'agree', id, hash: first.get(id).hash, n: live.length };
 }
 
 // While messages come faster than states, there may be no id that all still have the hash of: then
@@ -62,7 +63,7 @@ function judge(replicas) {
   if (now.is !== 'unknown' || verdict.is !== 'agree' || live < 2) verdict = now;
   $('verdict').dataset.is = verdict.is;
   say($('verdict').querySelector('b'), t(verdict.is, verdict));
-  say($('verdict').querySelector('span'), t(`${verdict.is}More`, { id: count(verdict.id ?? 0) }));
+  say($('verdict').querySelector('span'), t(`${verdict.is}More`, { ...verdict, id: count(verdict.id ?? 0) }));
   say($('verdict').querySelector('code'), verdict.hash ?? '');
   paint($('verdict').querySelector('.stripes'), verdict.hash ?? null);
 }
@@ -141,8 +142,8 @@ function persisterBox(one) {
 }
 
 function redisBox(board) {
-  const up = board === 'up';
-  return { status: up ? 'live' : 'gone', words: up ? t('live') : board, position: log.seq, lag: null,
+  const status = board !== 'up' ? 'gone' : log.opening && log.seq >= log.lease ? 'full' : 'live';
+  return { status, words: status === 'gone' ? board : t(status), position: log.seq, lag: null,
     facts: { ...log, unsaved: Math.max(log.seq - log.stored, 0) } };
 }
 
