@@ -126,8 +126,8 @@ $(PROGRAMS) $(ECHO) $(TEST_BINS):
 	$(Q)$(LINK) -o $@ $^ $(LIBS) $(EXTRA)
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(TESTS)) $(ECHO).d
 
-include tests/sim/sim.mk
-include tests/bench/bench.mk
+# Not there where an image is built: .dockerignore.
+-include tests/sim/sim.mk tests/bench/bench.mk
 
 unit-programs: $(TEST_BINS) $(ECHO)
 fuzz-programs: $(FUZZ_BINS)
