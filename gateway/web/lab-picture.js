@@ -92,15 +92,16 @@ export class Picture {
     const { box: redis } = this.redis;
     const narrow = this.stage.offsetWidth < NARROW;
     const [x, y] = middle(redis);
-    let i = 0;
-    for (const { card: { box }, wire } of this.gateways.values()) {
+    const fromLeft = [...this.gateways.values()]
+      .sort((a, b) => a.card.box.offsetLeft - b.card.box.offsetLeft);
+    fromLeft.forEach(({ card: { box }, wire }, i) => {
       const [from, height] = middle(box);
-      const to = redis.offsetLeft + redis.offsetWidth * (++i / (this.gateways.size + 1));
+      const to = redis.offsetLeft + redis.offsetWidth * ((i + 1) / (fromLeft.length + 1));
       const [top, end] = [box.offsetTop + box.offsetHeight, redis.offsetTop];
       wire.setAttribute('d', narrow
         ? `M${box.offsetLeft} ${height}H${TRUNK}V${y}H${redis.offsetLeft}`
         : `M${from} ${top}C${from} ${(top + end) / 2} ${to} ${(top + end) / 2} ${to} ${end}`);
-    }
+    });
     this.below.setAttribute('d',
       `M${x} ${redis.offsetTop + redis.offsetHeight}V${this.persister.box.offsetTop}`);
   }

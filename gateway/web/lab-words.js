@@ -18,6 +18,7 @@ const WORDS = {
     'De todos los mensajes hasta ahora, en su orden. Franjas iguales: historia igual.'],
   clients: ['clients', 'clientes'],
   clientsHint: ['WebSockets that are open at it.', 'WebSockets abiertos en él.'],
+  closed: ['not open: it waits for the persister', 'sin abrir: espera al persister'],
   connected: ['reconnected', 'reconectado'],
   diverge: ['DIVERGENCE', 'DIVERGENCIA'],
   divergeMore: ['{one} and {other} differ at id {id}', '{one} y {other} difieren en el id {id}'],

@@ -11,6 +11,7 @@ const POLL_MS = 250;
 const ANSWER_MS = 2000;
 const SILENT_MS = 2500; // each one tells something four times a second
 const EVENTS_MAX = 100;
+const SEQS_MS = 2 * SILENT_MS;
 const LONG = ['pause_redis', 'stop_reading']; // faults that last
 const ASKED_MAX = 8; // of the last answers: who gave them
 const GLOSSARY = ['position', 'chain', 'stored', 'lease', 'opening', 'waiting', 'pause_redis',
@@ -21,6 +22,7 @@ const picture = new Picture($('stage'), ask);
 const before = new Map(); // name -> what was last seen of it
 const asked = [];
 let log = { opening: 0 };
+let seqs = []; // [when, the log's last id], as this page came to know it
 let verdict = { is: 'unknown' };
 
 function tell(name, words, mark = '') {
@@ -142,17 +144,29 @@ function persisterBox(one) {
 }
 
 function redisBox(board) {
-  const status = board !== 'up' ? 'gone' : log.opening && log.seq >= log.lease ? 'full' : 'live';
+  let status = log.seq < log.lease ? 'live' : 'full';
+  if (!log.opening) status = 'closed';
+  if (board !== 'up') status = 'gone';
   return { status, words: status === 'gone' ? board : t(status), position: log.seq, lag: null,
     facts: { ...log, unsaved: Math.max(log.seq - log.stored, 0) } };
 }
 
-// Within one opening these only grow.
-function noteLog(seen) {
-  if (seen.opening < log.opening && seen.opening) return;
+// Within one opening these only grow, and a replica may know a later id already.
+function noteLog(seen, replicas) {
+  if (seen.opening && seen.opening < log.opening) return;
   const grow = seen.opening === log.opening ? log : {};
+  const same = replicas.filter(({ state }) => state.opening === seen.opening);
   log = { ...seen };
   for (const key of ['seq', 'lease', 'stored']) log[key] = Math.max(seen[key], grow[key] ?? 0);
+  log.seq = Math.max(log.seq, ...same.map(({ state }) => state.position));
+  const now = performance.now();
+  seqs = [...seqs.filter(([when]) => when > now - SEQS_MS), [now, log.seq]];
+}
+
+// How far behind the log somebody was when he told it, not how many have been written since then.
+function lagOf({ status, at, state }) {
+  const seq = status === 'gone' ? log.seq : seqs.findLast(([when]) => when <= at)?.[1] ?? 0;
+  return Math.max(seq - state.position, 0);
 }
 
 function newest(one) {
@@ -171,10 +185,10 @@ function noteHere(name) {
 
 function show({ here, board, log: seen, replicas }) {
   noteHere(here);
-  noteLog(seen);
-  const all = replicas.map(newest).map((one) => ({
-    ...one, status: statusOf(one), lag: Math.max(log.seq - one.state.position, 0),
-  })).sort((a, b) => a.state.name.localeCompare(b.state.name, 'en', { numeric: true }));
+  noteLog(seen, replicas);
+  const all = replicas.map(newest).map((one) => ({ ...one, status: statusOf(one) }))
+    .map((one) => ({ ...one, lag: lagOf(one) }))
+    .sort((a, b) => a.state.name.localeCompare(b.state.name, 'en', { numeric: true }));
   picture.show(all.filter(({ state }) => state.role === 'gateway').map(gatewayBox), redisBox(board),
     persisterBox(all.find(({ state }) => state.role === 'persister')), log);
   all.forEach(noteChanges);
