@@ -23,7 +23,9 @@ function draw(name, attributes) {
   return node;
 }
 
-const middle = (box) => [box.offsetLeft + box.offsetWidth / 2, box.offsetTop + box.offsetHeight / 2];
+const middle = (box) => [
+  box.offsetLeft + box.offsetWidth / 2, box.offsetTop + box.offsetHeight / 2,
+];
 
 export class Picture {
   gateways = new Map(); // name -> { card, wire }
@@ -47,8 +49,8 @@ export class Picture {
     new ResizeObserver(() => this.place()).observe(stage);
   }
 
-  // gateways: [{ name, … as Card.show takes it, down }]; redis and persister likewise; log: how much
-  // of its lease is left.
+  // gateways: [{ name, … as Card.show takes it, down }]; redis and persister likewise; log: its
+  // seq, stored and lease.
   show(gateways, redis, persister, log) {
     for (const name of this.gateways.keys()) {
       if (!gateways.some((one) => one.name === name)) this.forget(name);
@@ -69,7 +71,8 @@ export class Picture {
 
   gateway(one) {
     if (!this.gateways.has(one.name)) {
-      const card = new Card(this.row, one.name, GATEWAY, FAULTS, (fault) => this.ask(one.name, fault));
+      const card = new Card(this.row, one.name, GATEWAY, FAULTS,
+        (fault) => this.ask(one.name, fault));
       const wire = draw('path', { class: 'wire' });
       card.box.dataset.name = one.name;
       this.svg.prepend(wire);

@@ -3,15 +3,18 @@
 
 const WORDS = {
   agree: ['{n} live replicas agree', '{n} réplicas en vivo coinciden'],
-  agreeMore: ['same messages, same order, up to id {id}', 'mismos mensajes, mismo orden, hasta el id {id}'],
+  agreeMore: ['same messages, same order, up to id {id}',
+    'mismos mensajes, mismo orden, hasta el id {id}'],
   asks: ['you: {what}', 'tú: {what}'],
   back: ['is back', 'volvió'],
   balanced: ['a load balancer asks {n} gateways for this page',
     'un balanceador pregunta a {n} gateways por esta página'],
   behind: ['{n} behind', '{n} atrás'],
   break: ['2. Break something', '2. Rompe algo'],
-  breakHint: ['The four buttons of a program make it do that to itself. Write meanwhile, and watch it fall behind and catch up.',
-    'Los cuatro botones de un programa hacen que se lo haga a sí mismo. Escribe mientras tanto, y mira cómo se atrasa y se pone al día.'],
+  breakHint: ['The four buttons of a program make it do that to itself. Write meanwhile, '
+    + 'and watch it fall behind and catch up.',
+    'Los cuatro botones de un programa hacen que se lo haga a sí mismo. Escribe mientras tanto, '
+    + 'y mira cómo se atrasa y se pone al día.'],
   caughtUp: ['has caught up', 'se puso al día'],
   chain: ['chain hash', 'hash de cadena'],
   chainHint: ['Of all messages so far, in their order. Equal stripes: equal history.',
@@ -36,13 +39,16 @@ const WORDS = {
   full: ['full: it waits for the persister', 'lleno: espera al persister'],
   gone: ['silent for {s} s', 'callado hace {s} s'],
   here: ['served by {name}', 'servida por {name}'],
-  lead: ['Every gateway, and the persister, keeps the same messages in the same order: those of the log in Redis.',
-    'Cada gateway, y el persister, tiene los mismos mensajes en el mismo orden: los del log en Redis.'],
+  lead: ['Every gateway, and the persister, keeps the same messages in the same order: '
+    + 'those of the log in Redis.',
+    'Cada gateway, y el persister, tiene los mismos mensajes en el mismo orden: '
+    + 'los del log en Redis.'],
   lease: ['lease', 'cesión'],
   leaseHint: ['Ids that may still be given before the persister has to save.',
     'Ids que aún se pueden dar antes de que el persister deba guardar.'],
   legendDown: ['delivered to a replica', 'entregado a una réplica'],
-  legendHash: ['chain hash: equal stripes, equal history', 'hash de cadena: franjas iguales, historia igual'],
+  legendHash: ['chain hash: equal stripes, equal history',
+    'hash de cadena: franjas iguales, historia igual'],
   legendUp: ['written by this gateway', 'escrito por ese gateway'],
   link: ['Redis link: {status}', 'enlace con Redis: {status}'],
   live: ['live', 'en vivo'],

@@ -28,17 +28,18 @@ let verdict = { is: 'unknown' };
 function tell(name, words, mark = '') {
   $('events').querySelector('.none')?.remove();
   $('events').prepend(make('li', { className: mark },
-    make('time', { textContent: new Date().toLocaleTimeString() }), make('b', { textContent: name }),
-    ` ${words}`));
+    make('time', { textContent: new Date().toLocaleTimeString() }),
+    make('b', { textContent: name }), ` ${words}`));
   while ($('events').children.length > EVENTS_MAX) $('events').lastChild.remove();
 }
 
 // ---- what all replicas have in common ----
 
-// No two may differ at any id, however far behind one is; and the last id that all have who are live.
+// No two may differ at any id, however far behind one is; and the last id that all who are live
+// have.
 function compare(replicas) {
   const known = replicas.filter(({ state }) => state.chain.known && state.chain.marks.length)
-    .map(({ status, state }) => ({ name: state.name, status, hashes: new Map(state.chain.marks) }));
+    .map(({ status, state: { name, chain } }) => ({ name, status, hashes: new Map(chain.marks) }));
   const first = new Map(); // id -> the hash that somebody has of it, and who
   for (const { name, hashes } of known) {
     for (const [id, hash] of hashes) {
@@ -65,7 +66,8 @@ function judge(replicas) {
   if (now.is !== 'unknown' || verdict.is !== 'agree' || live < 2) verdict = now;
   $('verdict').dataset.is = verdict.is;
   say($('verdict').querySelector('b'), t(verdict.is, verdict));
-  say($('verdict').querySelector('span'), t(`${verdict.is}More`, { ...verdict, id: count(verdict.id ?? 0) }));
+  say($('verdict').querySelector('span'),
+    t(`${verdict.is}More`, { ...verdict, id: count(verdict.id ?? 0) }));
   say($('verdict').querySelector('code'), verdict.hash ?? '');
   paint($('verdict').querySelector('.stripes'), verdict.hash ?? null);
 }

@@ -51,7 +51,9 @@ const live = (count) => page.waitForFunction(
   (n) => document.querySelectorAll('[data-name][data-status=live]').length === n, count,
 );
 const hash = (name) => page.textContent(`[data-name=${name}] code`);
-const lag = async (name) => Number(await page.getAttribute(`[data-name=${name}] .lag`, 'data-value'));
+const lag = async (name) => Number(
+  await page.getAttribute(`[data-name=${name}] .lag`, 'data-value'),
+);
 const button = (name, words) => page.click(`[data-name=${name}] button:text-is("${words}")`);
 const verdict = (is) => page.waitForSelector(`#verdict[data-is=${is}]`);
 
@@ -63,7 +65,9 @@ async function shot(name) {
 test('messages reach all replicas, whose chains agree', async () => {
   await open();
   await page.click('#send button >> nth=1');
-  await page.waitForFunction(() => /^100 accepted/.test(document.querySelector('#answer').textContent));
+  await page.waitForFunction(
+    () => /^100 accepted/.test(document.querySelector('#answer').textContent),
+  );
   const names = ['gateway-1', 'gateway-2', 'gateway-3', 'persister'];
   await until(async () => {
     const hashes = await Promise.all(names.map((name) => hash(name)));
@@ -72,7 +76,8 @@ test('messages reach all replicas, whose chains agree', async () => {
   await verdict('agree');
   assert.equal(await lag('gateway-2'), 0);
   assert.equal(await page.locator('.card').count(), 5);
-  const stripes = await page.$$eval('[data-name] .stripes', (all) => all.map((one) => one.innerHTML));
+  const stripes = await page.$$eval('[data-name] .stripes',
+    (all) => all.map((one) => one.innerHTML));
   assert.equal(stripes.length, 4);
   assert.equal(new Set(stripes).size, 1);
 });
@@ -97,7 +102,8 @@ test('a fault shows, and its recovery', async () => {
   await until(async () => await lag('gateway-2') === 0, 'it has caught up', SLOW_MS);
   await verdict('agree');
   const events = await page.$$eval('#events li', (all) => all.map((one) => one.textContent));
-  for (const words of ['you: Pause link', 'paused', 'the fault is over', 'reconnected', 'has caught up']) {
+  for (const words of ['you: Pause link', 'paused', 'the fault is over', 'reconnected',
+    'has caught up']) {
     assert.ok(events.some((event) => event.includes('gateway-2') && event.includes(words)), words);
   }
   await shot('lab-recovered');
@@ -142,7 +148,8 @@ test('a divergence is seen', async () => {
   });
   assert.equal((await told.json()).id, state.position + 1);
   await verdict('diverge');
-  assert.match(await page.textContent('#verdict'), new RegExp(`DIVERGENCE.* differ at id ${state.position + 1}`));
+  assert.match(await page.textContent('#verdict'),
+    new RegExp(`DIVERGENCE.* differ at id ${state.position + 1}`));
   await page.waitForSelector('#events .bad');
   await shot('lab-divergence');
 });
