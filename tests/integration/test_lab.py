@@ -10,11 +10,6 @@ LONG = 120  # seconds of a fault that the test ends itself
 WITHIN = 60
 
 
-@pytest.fixture
-def lab(make_cluster):
-    return make_cluster(settings=LAB)
-
-
 def states(gateway):
     """By name, of those that told something lately."""
     answer = gateway.http.get("/lab/replicas")
@@ -49,6 +44,15 @@ def send(gateway, *contents):
 
 
 ALL = {"gateway-0", "gateway-1", "persister"}
+
+
+@pytest.fixture
+def lab(make_cluster):
+    """Two gateways and the persister; each knows all."""
+    cluster = make_cluster(settings=LAB)
+    for gateway in cluster.gateways:
+        wait_states(gateway, lambda seen: ALL <= seen.keys(), "all are there")
+    return cluster
 
 
 def test_without_lab_nothing_of_it_exists(make_cluster):
@@ -132,7 +136,6 @@ def test_a_paused_replica_falls_behind_and_catches_up(lab, where):
     one, two = lab.gateways
     reader = lab.subscribe(1)
     first = send(one, "before")[-1]
-    wait_states(lab.gateways[where], lambda seen: ALL <= seen.keys(), "all are there")
     assert ask(lab.gateways[where], "gateway-1", "pause_redis").status_code == 202
     seen = wait_states(one, lambda seen: seen["gateway-1"]["redis"] == "paused by the lab",
                        "cut off")
@@ -172,7 +175,6 @@ def test_who_does_not_read_is_found_out_by_its_heartbeat(lab):
 
 def test_a_paused_persister_is_a_backlog(lab):
     one = lab.gateways[0]
-    wait_states(one, lambda seen: ALL <= seen.keys(), "all are there")
     assert ask(one, "persister", "pause_redis").json() == {"status": "sent"}
     wait_states(one, lambda seen: seen["persister"]["redis"] == "paused by the lab", "cut off")
     last = send(one, *map(str, range(10)))[-1]
@@ -187,7 +189,6 @@ def test_a_paused_persister_is_a_backlog(lab):
 
 def test_exit_ends_it_without_a_word(lab):
     one, two = lab.gateways
-    wait_states(one, lambda seen: ALL <= seen.keys(), "all are there")
     assert ask(one, "gateway-1", "exit").status_code == 202
     assert two.wait_end() == 86
     assert ask(one, "gateway-0", "exit").status_code == 202, "the answer comes first"
