@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing JSON strings, and the question whether a text is JSON at all.
+ * Writing JSON strings, reading them again, and the question whether a text is JSON at all.
  *
  * The check is one pass by recursive descent, no deeper than its caller allows. It builds nothing:
  * the keys of the top level are remembered as slices of the text, and only those that hold an
@@ -87,6 +87,59 @@ void json_add_bytes(struct buf **out, struct str bytes)
         bytes.len -= valid;
     }
     buf_add_char(out, '"');
+}
+
+/* ---- reading what was written ---- */
+
+/* Takes an escape, at its backslash, that add_escape writes. */
+static bool take_escape(const char **p, const char *end, char *c)
+{
+    static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt",
+                      hex[] = "0123456789abcdef";
+    const char *at = *p;
+    if (end - at < 2)
+        return false;
+    const char *found = memchr(letters, at[1], sizeof letters - 1);
+    if (found) {
+        *c = plain[found - letters];
+        *p = at + 2;
+        return true;
+    }
+    if (end - at < 6 || memcmp(at, "\\u00", 4) != 0 || (at[4] != '0' && at[4] != '1'))
+        return false;
+    const char *digit = memchr(hex, at[5], sizeof hex - 1);
+    if (!digit)
+        return false;
+    *c = (char)((at[4] - '0') * 16 + (digit - hex));
+    *p = at + 6;
+    return !memchr(plain, *c, sizeof plain - 1);
+}
+
+bool json_take_string(struct str *text, char **room, struct str *string)
+{
+    if (!text->len || *text->p != '"')
+        return false;
+    const char *first = text->p + 1, *end = text->p + text->len, *stop = plain_end(first, end);
+    if (stop < end && *stop == '"') {
+        *string = (struct str){first, (size_t)(stop - first)};
+    } else {
+        char *out = *room;
+        for (const char *p = first;; stop = plain_end(p, end)) {
+            if (stop == end || (*stop != '"' && *stop != '\\'))
+                return false;
+            memcpy(out, p, (size_t)(stop - p));
+            out += stop - p;
+            if (*stop == '"')
+                break;
+            p = stop;
+            if (!take_escape(&p, end, out++))
+                return false;
+        }
+        *string = (struct str){*room, (size_t)(out - *room)};
+        *room = out;
+    }
+    *text = (struct str){stop + 1, (size_t)(end - stop - 1)};
+    return true;
 }
 
 /* ---- checking ---- */

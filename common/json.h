@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing JSON: compact, raw UTF-8, '/' not escaped, as clients of the FastAPI original saw it. */
+/* Writing JSON, and reading what was written: compact, raw UTF-8, '/' not escaped, as clients of
+ * the FastAPI original saw it. */
 #ifndef COMMON_JSON_H
 #define COMMON_JSON_H
 
@@ -11,6 +12,12 @@ void json_add_string(struct buf **out, struct str text);
 
 /* Likewise for bytes that may not be UTF-8: each wrong byte becomes U+FFFD. */
 void json_add_bytes(struct buf **out, struct str bytes);
+
+/* Takes a string off the front of *text that is, byte for byte, what json_add_string writes for it.
+ * *string is a part of the text or, where that has escapes, is written at *room, which moves behind
+ * it: as many bytes as the text has are enough, none if it has no backslash. That the text is UTF-8
+ * is not checked. False, and everything as it was, but for what was written, when there is none. */
+bool json_take_string(struct str *text, char **room, struct str *string);
 
 /* Is the text one JSON value of RFC 8259, with nothing but white space around it, valid UTF-8, at
  * most depth_max deep (a scalar is 0 deep, [] is 1 deep)? Refused as well, for what readers make of

@@ -84,11 +84,13 @@ bool message_peek(struct str json, uint64_t *id, struct str *room);
 /* Likewise its created_at; room is its room's name. */
 bool message_peek_time(struct str json, struct str room, uint64_t *unix_ms);
 
-/* A final JSON taken apart, for the persister. */
+/* A final JSON taken apart, for the persister. The strings are parts of the JSON, or of unescaped.
+ */
 struct message {
     uint64_t id;
     struct str username, content, created_at, room;
-    void *parsed; /* owns the strings; message_done frees it */
+    uint64_t created_ms; /* created_at, Unix time */
+    char *unescaped;     /* message_done frees it; NULL: the text has no escapes */
 };
 
 /* False when the text is not, byte for byte, what message_add writes for the message in it, or when

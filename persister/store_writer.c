@@ -108,16 +108,14 @@ static enum store_result compare(struct store *s, const struct message *m, char 
 /* What a retry needs: kept from the message's time for as long as the window is. */
 static bool put_origin(struct store *s, const struct entry *e, const struct message *m)
 {
-    uint64_t at_ms = 0;
-    iso_time_read(m->created_at, &at_ms);
-    if ((!e->origin.len && !e->key.len) || at_ms / 1000 + s->window_s < now_s())
+    if ((!e->origin.len && !e->key.len) || m->created_ms / 1000 + s->window_s < now_s())
         return true;
     sqlite3_stmt *w = s->writes[WRITER_ORIGIN];
     bind_u64(w, 1, m->id);
     bind_str(w, 2, e->origin);
     bind_str(w, 3, e->key);
     bind_str(w, 4, e->value);
-    bind_u64(w, 5, at_ms / 1000);
+    bind_u64(w, 5, m->created_ms / 1000);
     return run(w);
 }
 
@@ -138,13 +136,19 @@ static enum store_result put_message(struct store *s, const struct entry *e,
     return put_origin(s, e, m) ? STORE_OK : STORE_FAILED;
 }
 
+/* Bytes are counted first: there are no more characters than that. */
+static bool is_longer(struct str s, size_t chars_max)
+{
+    return s.len > chars_max && utf8_chars(s) > chars_max;
+}
+
 /* Is the entry a message that the schema takes? */
 static bool read_entry(struct message *m, const struct entry *e)
 {
     if (!message_parse(m, e->json))
         return false;
-    if (m->id == e->id && utf8_chars(m->username) <= USERNAME_CHARS_MAX &&
-        utf8_chars(m->content) <= CONTENT_CHARS_CEILING)
+    if (m->id == e->id && !is_longer(m->username, USERNAME_CHARS_MAX) &&
+        !is_longer(m->content, CONTENT_CHARS_CEILING))
         return true;
     message_done(m);
     return false;

@@ -6,7 +6,8 @@
  *   - a draft keeps its bounds, and the final message made of it is found and taken apart again as
  *     it was;
  *   - a refused one is told by a JSON array whose length is bounded;
- *   - a text that message_parse takes is found by message_peek too, with the same id and room.
+ *   - a text that message_parse takes is what message_add writes for it, byte for byte, and is
+ * found by message_peek too, with the same id and room.
  */
 #include <json-c/json.h>
 
@@ -129,7 +130,11 @@ static void check_message(struct str text)
     if (!message_parse(&m, text))
         return;
     assert(peek && m.id == id && str_eq(m.room, room));
-    assert(iso_time_read(m.created_at, &ms));
+    assert(iso_time_read(m.created_at, &ms) && ms == m.created_ms);
+    struct buf *again = NULL;
+    message_add(&again, m.id, m.username, m.content, m.created_at, m.room);
+    assert(str_eq(buf_str(again), text));
+    buf_free(&again);
     check_text(m.username, SIZE_MAX);
     check_text(m.content, SIZE_MAX);
     message_done(&m);

@@ -40,6 +40,62 @@ static void strings(void **state)
     assert_written(json_add_string, STR("12345678\n12345678\n"), "\"12345678\\n12345678\\n\"");
 }
 
+/* Every beginning of it is none; with more behind it, that is left. */
+static void assert_taken(struct str written, struct str expected)
+{
+    char *room = mem_alloc(written.len + 1), *at = room;
+    char *copy = mem_strndup(written.p, written.len);
+    struct str text, string;
+    for (size_t len = 0; len < written.len; len++) {
+        text = (struct str){copy, len};
+        assert_false(json_take_string(&text, &at, &string));
+        assert_true(text.p == copy && text.len == len && at == room);
+    }
+    text = (struct str){copy, written.len + 1}; /* with the terminator */
+    assert_true(json_take_string(&text, &at, &string));
+    assert_true(str_eq(string, expected));
+    assert_true(text.p == copy + written.len && text.len == 1);
+    assert_true(at == room || at == room + string.len);
+    free(copy);
+    free(room);
+}
+
+static void strings_not_as_written(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        "a",
+        "'a'",
+        "a\"",
+        "\"a\nb\"",
+        "\"\\/\"",
+        "\"\\u0041\"",
+        "\"\\u000a\"",
+        "\"\\u0022\"",
+        "\"\\u005c\"",
+        "\"\\u001F\"",
+        "\"\\u0020\"",
+        "\"\\u007f\"",
+        "\"\\u1f00\"",
+        "\"\\u00g1\"",
+        "\"\\U0001\"",
+        "\"\\x\"",
+        "\"\\0\"",
+        "\"\\ud83d\"",
+        "\"\\u00\"",
+        "\"abc\\u001",
+        "\"abc\\",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char room[32], *at = room;
+        struct str text = str_of(wrong[i]), string;
+        if (json_take_string(&text, &at, &string))
+            fail_msg("%s", wrong[i]);
+        assert_true(text.p == wrong[i] && at == room);
+    }
+}
+
 /* Each byte that needs an escape, at each place of a group of eight. */
 static void escapes_at_every_place(void **state)
 {
@@ -53,6 +109,7 @@ static void escapes_at_every_place(void **state)
             json_add_string(&out, (struct str){text, sizeof text});
             bool escaped = buf_len(out) != sizeof text + 2;
             assert_int_equal(escaped, c < 0x20 || c == '"' || c == '\\');
+            assert_taken(buf_str(out), (struct str){text, sizeof text});
             buf_free(&out);
         }
 }
@@ -270,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings),
         cmocka_unit_test(escapes_at_every_place),
+        cmocka_unit_test(strings_not_as_written),
         cmocka_unit_test(bytes),
         cmocka_unit_test(valid_texts),
         cmocka_unit_test(mistakes_as_python_tells_them),

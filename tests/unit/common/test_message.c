@@ -265,6 +265,7 @@ static void room_names(void **state)
 }
 
 #define TIME "2025-06-14T22:15:03.123Z"
+#define TIME_MS 1749939303123u
 #define DIEGO                                                                                      \
     "{\"id\":42,\"username\":\"Diego\",\"content\":\"Hola\",\"created_at\":\"" TIME                \
     "\",\"room\":\"lobby\"}"
@@ -355,9 +356,9 @@ static void there_and_back(void **state)
         assert_true(message_parse(&m, buf_str(out)));
         assert_true(m.id == 7 + i && str_eq(m.room, STR("real")));
         assert_true(str_eq(m.username, texts[i]) && str_eq(m.content, texts[i]));
-        assert_true(str_eq(m.created_at, STR(TIME)));
+        assert_true(str_eq(m.created_at, STR(TIME)) && m.created_ms == TIME_MS);
         message_done(&m);
-        assert_null(m.parsed);
+        assert_null(m.unescaped);
         buf_free(&out);
     }
 }
@@ -393,6 +394,19 @@ static void no_messages(void **state)
         MESSAGE("1", "'a'", TIME, "r"),
         MESSAGE("1", "\"\\u0041\"", TIME, "r"),
         MESSAGE("1", "\"\\/\"", TIME, "r"),
+        MESSAGE("1", "\"\\u000a\"", TIME, "r"),
+        MESSAGE("1", "\"\\u001F\"", TIME, "r"),
+        MESSAGE("1", "\"\\u0020\"", TIME, "r"),
+        MESSAGE("1", "\"\\u007f\"", TIME, "r"),
+        MESSAGE("1", "\"\\ud83d\\ude00\"", TIME, "r"),
+        MESSAGE("1", "\"\\x\"", TIME, "r"),
+        MESSAGE("1", "\"a\nb\"", TIME, "r"),
+        MESSAGE("1", "\"\xED\xA0\x80\"", TIME, "r"),
+        "{\"id\":1,\"username\":\"a",
+        "{\"id\":1,\"username\":\"a\\",
+        "{\"id\":1,\"username\":\"a\\u00",
+        "{\"id\":1,\"content\":\"c\",\"username\":\"a\",\"created_at\":\"" TIME
+        "\",\"room\":\"r\"}",
         MESSAGE("1", "\"a\\u0000\"", TIME, "r"),
         MESSAGE("1", "\"\xC0\xAF\"", TIME, "r"),
         MESSAGE("1", "\"a\",\"username\":\"a\"", TIME, "r"),
@@ -403,7 +417,7 @@ static void no_messages(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         if (message_parse(&m, str_of(wrong[i])))
             fail_msg("%s", wrong[i]);
-        assert_null(m.parsed);
+        assert_null(m.unescaped);
     }
 }
 
