@@ -311,6 +311,7 @@ struct store *store_open(struct event_base *base, const char *path, uint64_t lea
         snprintf(error, size, "a database in memory would lose what it promised: name a file");
         return NULL;
     }
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* nobody asks; refused, once it was used */
     struct store *s = mem_zalloc(sizeof *s);
     s->lock_fd = s->news_fd = -1;
     s->window_s = window_s;

@@ -40,7 +40,9 @@ static const char *const sql[WRITER_STATEMENTS] = {
     [WRITER_ORIGIN] = "INSERT INTO origins(id, origin, key, value, at)"
                       " VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(id) DO NOTHING",
     [WRITER_ORIGINS_PRUNE] = "DELETE FROM origins WHERE id <= (SELECT max(id) FROM"
-                             " (SELECT id, at FROM origins ORDER BY id LIMIT ?2) WHERE at < ?1)",
+                             " (SELECT id, at FROM origins ORDER BY id LIMIT"
+                             " iif((SELECT at FROM origins ORDER BY id LIMIT 1) < ?1, ?2, 0))"
+                             " WHERE at < ?1)", /* most often one look at the oldest is all */
     [WRITER_LOG] = "UPDATE log SET position = ?1, lease = ?2, opening = ?3, pruned = ?4, last = ?5",
     [WRITER_OLDEST] = "SELECT id, created_at FROM messages WHERE id <= ?1 ORDER BY id LIMIT ?2",
     [WRITER_DELETE] = "DELETE FROM messages WHERE id <= ?1",
