@@ -109,6 +109,8 @@ enum {
     HISTORY_REST_MS = 2000, /* after one without an answer, before the next one */
 
     /* Storing */
+    AHEAD_PAGES = 4, /* of PAGE_ENTRIES, that are read while one commit is under way … */
+    AHEAD_BYTES_MAX = 4 << 20, /* … and of their text: what is read ahead ends there */
     COMMIT_EVERY_MS = 20, /* a batch is not begun sooner after the one before, if that had it all */
 
     /* Waking a room */

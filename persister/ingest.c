@@ -96,17 +96,17 @@ void ingest_script(struct ingest *g, enum ingest_state state, const char *verb, 
     g->io->script(g->ctx, verb, opening, keys, nkeys, g->words.at, g->words.count);
 }
 
-static void page_release(struct ingest *g, uint64_t position, bool now)
+static void page_release(struct ingest *g, uint64_t position, enum ingest_next next)
 {
     assert(g->has_page);
     g->has_page = false;
-    g->io->release(g->ctx, position, now);
+    g->io->release(g->ctx, position, next);
 }
 
 void ingest_await(struct ingest *g, enum ingest_state state, uint64_t position)
 {
     ingest_state_set(g, state);
-    page_release(g, position, true);
+    page_release(g, position, NEXT_NOW);
 }
 
 /* Not ready, and why. A trouble is logged once, until all is well again. */
@@ -230,6 +230,8 @@ static void batch_commit(struct ingest *g, const struct page *p, size_t skip)
     ingest_commit(
         g, INGEST_COMMITTING, p->entries + skip, p->count - skip,
         (struct store_commit){.position = position, .lease = position + g->limits.backlog_max});
+    if (p->full && p->count > skip && overlap_done(g))
+        g->io->ahead(g->ctx, p);
 }
 
 /* The next page, at once or when there is news; in turn with those of the overlap, so that neither
@@ -239,7 +241,7 @@ static void follow(struct ingest *g, bool now)
     if (overlap_ask(g))
         return;
     ingest_state_set(g, INGEST_WATCHING);
-    page_release(g, standing(g)->position, now);
+    page_release(g, standing(g)->position, now ? NEXT_AHEAD : NEXT_NEWS);
 }
 
 static void compare(struct ingest *g, const struct page *p)
@@ -323,7 +325,7 @@ void ingest_disconnected(struct ingest *g)
     g->script_asked = false;
     g->settled = false;
     if (g->has_page && !g->commit_asked)
-        page_release(g, standing(g)->position, false);
+        page_release(g, standing(g)->position, NEXT_NEWS);
 }
 
 void ingest_page(struct ingest *g, const struct page *p)
@@ -381,7 +383,7 @@ void ingest_committed(struct ingest *g, enum store_result result, const char *wh
         trouble(g, LOG_ERROR, "the log and SQLite differ in a message", why);
     switch (g->state) {
     case INGEST_OFF:
-        page_release(g, standing(g)->position, false);
+        page_release(g, standing(g)->position, NEXT_NEWS);
         break;
     case INGEST_WATCHING: /* it was of an earlier connection, and so was the page */
         look(g);

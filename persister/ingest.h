@@ -14,7 +14,9 @@
  *
  * At most one command is under way: a page that is awaited, a commit or a script. A commit alone
  * outlives the connection, and with it the page that it came from is kept: the next connection
- * gives none before.
+ * gives none before. While a full page is stored those behind it may be read (`ahead`): they are
+ * used only behind an `advance` that was answered well, which shows that the log is the same as
+ * when they were read; whatever went wrong is looked into with a page of its own.
  */
 #ifndef PERSISTER_INGEST_H
 #define PERSISTER_INGEST_H
@@ -23,6 +25,13 @@
 #include "persister/store.h"
 
 struct ingest;
+
+/* When the next page is wanted. */
+enum ingest_next {
+    NEXT_NEWS,  /* when the doorbell rings, or within a second */
+    NEXT_NOW,   /* at once, with the log as it is now */
+    NEXT_AHEAD, /* at once; what was read ahead since `ahead` will do */
+};
 
 /* What the engine wants done. None may call back into the engine before it has returned. */
 struct ingest_io {
@@ -33,9 +42,11 @@ struct ingest_io {
      * file's id are added by the callee, who copies all). Answered by ingest_reply. */
     void (*script)(void *ctx, const char *verb, uint64_t opening, const struct str *keys,
                    size_t nkeys, const struct str *words, size_t nwords);
+    /* The page is being stored, and what is behind it will be wanted: it may be read meanwhile. */
+    void (*ahead)(void *ctx, const struct page *p);
     /* Done with the page: see feed_release. Once for each page, at the latest when the link is down
      * and no commit is under way. */
-    void (*release)(void *ctx, uint64_t position, bool now);
+    void (*release)(void *ctx, uint64_t position, enum ingest_next next);
     /* store_entries_after. A read that fails gives nothing and makes the next commit fail. */
     size_t (*entries_after)(void *ctx, uint64_t after, size_t limit, const struct entry **entries);
     /* store_newest_floor: the highest id that has at least n newer rows; 0 when there is none. */

@@ -169,6 +169,8 @@ void words_u64(struct words *w, uint64_t n);
 void overlap_reset(struct ingest *g);
 /* What there is to compare, as of a page of the open log; when it has begun, nothing. */
 void overlap_begin(struct ingest *g, const struct page *p);
+/* Is there nothing to compare any more? */
+bool overlap_done(const struct ingest *g);
 /* Asks for a page to be compared; false when there is none to ask for. */
 bool overlap_ask(struct ingest *g);
 /* The page came. False when it ended the comparison on rows that could not be read for certain: a

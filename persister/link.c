@@ -4,7 +4,8 @@
  * script or a commit.
  *
  *      redis ──► feed (pull) ──► ingest ──► store
- *        ▲         │ page, beat    │  open.lua │ done
+ *        ▲  └───► ahead ─────────►│ │          │ done
+ *        │         │ page, beat    │ open.lua  │
  *        └─────────┴───────────────┴───────────┘
  *
  * One thing is decided here: when messages come one at a time, each would cost an fsync and a round
@@ -26,11 +27,13 @@
 #include "common/limits.h"
 #include "common/log_link.h"
 #include "common/mem.h"
+#include "persister/ahead.h"
 
 struct link {
     struct log_link log;
     struct ingest *ingest;
     struct store *store;
+    struct ahead ahead;
     struct event *rest;        /* a release waits for its end */
     uint64_t release_after;    /* of that release: its position */
     uint64_t commit_us;        /* when the last commit of messages began; 0: never */
@@ -68,10 +71,22 @@ static void ingest_wants_commit(void *ctx, const struct store_commit *c)
     store_commit(l->store, c, committed_cb, l);
 }
 
+/* Gives ingest what it waits for, if it was read ahead. The feed's own page stays with us as long
+ * as that goes on: it gives no other one. */
+static void ahead_give(struct link *l)
+{
+    const struct page *page = ahead_take(&l->ahead);
+    if (!page)
+        return;
+    ingest_page(l->ingest, page);
+    ahead_taken(&l->ahead);
+}
+
 static void script_cb(void *arg, const struct reply *reply)
 {
     struct link *l = arg;
     ingest_reply(l->ingest, reply);
+    ahead_give(l);
 }
 
 static void ingest_wants_script(void *ctx, const char *verb, uint64_t opening,
@@ -96,6 +111,29 @@ static void ingest_wants_script(void *ctx, const char *verb, uint64_t opening,
     free(all);
 }
 
+static void ahead_page_cb(void *arg, const struct page *page)
+{
+    struct link *l = arg;
+    if (ahead_page(&l->ahead, page))
+        ahead_give(l);
+    else
+        feed_release(&l->log.feed, l->ahead.position, page != NULL);
+}
+
+static bool ahead_wants_page(void *ctx, uint64_t after, unsigned count)
+{
+    struct link *l = ctx;
+    return log_link_page(&l->log, after, count, ahead_page_cb, l);
+}
+
+static const struct ahead_io ahead_io = {.page = ahead_wants_page};
+
+static void ingest_reads_ahead(void *ctx, const struct page *p)
+{
+    struct link *l = ctx;
+    ahead_begin(&l->ahead, p);
+}
+
 static void rest_cb(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -103,12 +141,15 @@ static void rest_cb(evutil_socket_t fd, short what, void *arg)
     feed_release(&l->log.feed, l->release_after, false);
 }
 
-static void ingest_releases(void *ctx, uint64_t position, bool now)
+static void ingest_releases(void *ctx, uint64_t position, enum ingest_next next)
 {
     struct link *l = ctx;
     uint64_t since_us = now_us() - l->commit_us, every_us = COMMIT_EVERY_MS * UINT64_C(1000);
-    if (now || since_us >= every_us) {
-        feed_release(&l->log.feed, position, now);
+    if (next == NEXT_AHEAD && ahead_wait(&l->ahead, position))
+        return;
+    ahead_drop(&l->ahead);
+    if (next != NEXT_NEWS || since_us >= every_us) {
+        feed_release(&l->log.feed, position, next != NEXT_NEWS);
         return;
     }
     l->release_after = position;
@@ -142,6 +183,7 @@ static const struct store_log *ingest_standing(void *ctx)
 
 static const struct ingest_io ingest_io = {
     .commit = ingest_wants_commit,
+    .ahead = ingest_reads_ahead,
     .script = ingest_wants_script,
     .release = ingest_releases,
     .entries_after = ingest_entries_after,
@@ -161,6 +203,7 @@ static void log_up(void *ctx)
 static void log_down(void *ctx)
 {
     struct link *l = ctx;
+    ahead_drop(&l->ahead);
     ingest_disconnected(l->ingest);
 }
 
@@ -189,6 +232,7 @@ struct link *link_new(struct event_base *base, struct evdns_base *dns,
     l->store = store;
     l->stored = stored;
     l->ctx = ctx;
+    ahead_init(&l->ahead, &ahead_io, l);
     l->rest = evtimer_new(base, rest_cb, l);
     log_link_init(&l->log, &log, &feed_owner, &log_ops, l);
     l->ingest = ingest_new(&config->limits, &l->log.names, &ingest_io, l);
@@ -209,6 +253,7 @@ void link_free(struct link *l)
     if (!l)
         return;
     ingest_free(l->ingest);
+    ahead_done(&l->ahead);
     event_free(l->rest);
     log_link_done(&l->log);
     free(l);

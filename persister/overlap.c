@@ -31,6 +31,11 @@ void overlap_begin(struct ingest *g, const struct page *p)
     o->done = o->from >= o->to;
 }
 
+bool overlap_done(const struct ingest *g)
+{
+    return g->overlap.begun && g->overlap.done;
+}
+
 bool overlap_ask(struct ingest *g)
 {
     const struct overlap *o = &g->overlap;

@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +121,12 @@ class Bench:
                           REDIS_URL=f"redis://127.0.0.1:{self.args.port}", DATABASE_PATH="chat.db",
                           BACKLOG_LIMIT=str(self.args.messages + 100000))
 
+    def healthz(self):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        url = f"http://127.0.0.1:{self.args.port + 1}/healthz"
+        with opener.open(url, timeout=10) as answer:
+            return json.load(answer)
+
     def message(self, n, keyed):
         """Head and tail of a message that has 190 bytes or so, once it has id and time."""
         content = f"{n:08d} " + "abcdefgh" * ((self.args.bytes - 107) // 8)
@@ -184,6 +191,7 @@ class Bench:
         seconds = time.monotonic() - began
         server_cpu = cpu_seconds(server.pid) - server_cpu
         persister_cpu, peak = cpu_seconds(persister.pid), peak_bytes(persister.pid)
+        commits = self.healthz()["batches"]
         wal = (self.folder / "chat.db-wal").stat().st_size
         self.stop(persister)
         self.check(first, last)
@@ -194,6 +202,7 @@ class Bench:
             "seconds": round(seconds, 3), "messages_per_second": round(self.args.messages / seconds),
             "persister_cpu_us": round(persister_cpu * 1e6 / self.args.messages, 2),
             "redis_cpu_us": round(server_cpu * 1e6 / self.args.messages, 2),
+            "messages_per_commit": round(self.args.messages / commits),
             "persister_peak_bytes": peak, "wal_bytes": wal,
             "redis_bytes_before": memory, "redis_bytes_after": redis.memory(),
         }

@@ -3,7 +3,7 @@
 SIM_ENGINES := $(addprefix common/,buf chain feed iso_time json log log_link mem message metrics reply script sha1 \
       utf8) $(addprefix gateway/,client clients_counts deadlines deflate fanout flush \
       join link outbox room room_log room_wake tail waits websocket) \
-    $(addprefix persister/,ingest opening overlap restore)
+    $(addprefix persister/,ahead ingest opening overlap restore)
 SIM_TESTS   := $(wildcard tests/sim/*.c)
 SIM_OBJECTS := $(SIM_ENGINES:%=$(BUILD)/sim/%.o) $(SIM_TESTS:%.c=$(BUILD)/sim/%.o)
 SIM_HEADERS := $(BUILD)/sim/include/common/limits.h \

@@ -46,6 +46,8 @@ struct world {
     bool page_wanted; /* by a connection, when the earlier one's is released */
     bool page_given;  /* and not released yet, by whatever connection */
     uint64_t after, now_ms;
+    unsigned aheads;       /* pages that more may be read behind */
+    enum ingest_next next; /* of the last release */
     unsigned page_size;
     struct rows *committing;
     struct store_commit commit;
@@ -328,9 +330,18 @@ static inline void io_script(void *ctx, const char *verb, uint64_t opening, cons
     strcat(w->trace, " ");
 }
 
-static inline void io_release(void *ctx, uint64_t position, bool now)
+static inline void io_ahead(void *ctx, const struct page *p)
 {
     struct world *w = ctx;
+    assert_true(w->commit_asked && p->full && p->count > 0);
+    w->aheads++;
+}
+
+static inline void io_release(void *ctx, uint64_t position, enum ingest_next next)
+{
+    struct world *w = ctx;
+    bool now = next != NEXT_NEWS;
+    w->next = next;
     assert_true(w->page_given && !w->page_asked);
     w->page_given = false;
     w->after = position;
@@ -377,6 +388,7 @@ static inline void page_send(struct world *w)
 
 static const struct ingest_io io = {
     .commit = io_commit,
+    .ahead = io_ahead,
     .script = io_script,
     .release = io_release,
     .entries_after = io_entries_after,

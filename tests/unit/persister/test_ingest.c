@@ -21,6 +21,57 @@ static void test_batch(void **state)
     world_free(w);
 }
 
+/* More may be read behind a full page, once what both have was compared; it is used behind an
+ * advance that was answered well. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    struct world *w = opened_world();
+    publish(w, "a", 1, 40);
+    ring(w);
+    assert_int_equal(w->aheads, 0); /* it was all */
+    assert_int_equal(w->next, NEXT_NEWS);
+    publish(w, "a", 2, 90);
+    w->page_asked = true;
+    step(w); /* page */
+    assert_int_equal(w->aheads, 1);
+    step(w); /* commit */
+    step(w); /* advance */
+    assert_int_equal(w->next, NEXT_AHEAD);
+    run(w);
+    assert_int_equal(w->aheads, 1);
+    assert_int_equal(w->next, NEXT_NEWS);
+    assert_agree(w);
+    world_free(w);
+}
+
+static void test_ahead_not_used(void **state)
+{
+    (void)state;
+    struct world *w = opened_world();
+    publish(w, "a", 1, 90);
+    w->page_asked = true;
+    w->result = STORE_FAILED;
+    step(w); /* page */
+    assert_int_equal(w->aheads, 1);
+    step(w); /* commit */
+    while (asked(w) != PAGE)
+        step(w); /* the pause */
+    assert_int_equal(w->next, NEXT_NOW);
+    w->result = STORE_OK;
+    while (asked(w) != SCRIPT)
+        step(w);
+    assert_int_equal(w->aheads, 2);
+    snprintf(w->r->token, sizeof w->r->token, "regressed");
+    step(w); /* advance */
+    assert_int_equal(w->next, NEXT_NOW);
+    run(w);
+    assert_int_equal(w->file.opening, 2);
+    assert_int_equal(w->rows->n, 90);
+    assert_agree(w);
+    world_free(w);
+}
+
 static void test_retell_after_reconnect(void **state)
 {
     (void)state;
@@ -284,6 +335,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_ahead_not_used),
         cmocka_unit_test(test_retell_after_reconnect),
         cmocka_unit_test(test_retell_when_idle),
         cmocka_unit_test(test_higher_backlog_after_restart),
