@@ -34,8 +34,8 @@ enum {
     REQUESTS_MAX = 128,
     SLACK_MS = 500, /* a timer may be that early */
     PATH_BYTES = 512,
-    URL_BYTES_MAX = 512,          /* the setting has fewer */
-    ANSWER_BYTES_MAX = 128 << 20, /* 1,000 messages of the longest kind */
+    URL_BYTES_MAX = 512,                              /* the setting has fewer */
+    ANSWER_BYTES_MAX = HISTORY_BYTES_MAX + (1 << 20), /* the last message may be of the longest */
 };
 
 enum persister_state {

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "common/limits.h"
 #include "common/metrics.h"
 
 struct event_base;
@@ -41,6 +42,12 @@ size_t history_under_way(const struct history *h);
 
 /* No lower bound: the newest messages are wanted. */
 #define HISTORY_NEWEST UINT64_MAX
+
+/* May the persister have ended the page before its limit, since it had enough bytes? */
+static inline bool history_cut(struct str lines)
+{
+    return lines.len > HISTORY_BYTES_MAX;
+}
 
 /* A page of a room's messages with after < id < before (0: no bound), as of a moment when
  * everything up to min_id was stored: the newest `limit` when after is HISTORY_NEWEST, else the

@@ -110,10 +110,10 @@ static void joins_admit(struct clients *cs);
 
 /* How far it has come with what the persister said: all that lies before the log's beginning, or,
  * when there may be more, the last line. */
-static void page_note(struct joining *j, bool ok, size_t count, uint64_t last)
+static void page_note(struct joining *j, bool more, uint64_t last)
 {
     uint64_t all = j->before - 1;
-    if (!ok || j->newest || count < PAGE_LIMIT_MAX)
+    if (!more || j->newest)
         last = all;
     if (last > j->after)
         j->after = last;
@@ -129,6 +129,7 @@ static void join_history_cb(void *arg, bool ok, int status, struct str lines)
     struct str line = {0}, room;
     uint64_t id, last = 0;
     size_t count = 0;
+    bool cut = history_cut(lines);
     cs->joins.asked--;
     client_release(c);
     if (c->state == CLIENT_JOINING) {
@@ -139,7 +140,7 @@ static void join_history_cb(void *arg, bool ok, int status, struct str lines)
         for (; ok && history_line(&lines, &line); last = id, count++)
             if (message_peek(line, &id, &room))
                 client_send(c, WS_TEXT, line);
-        page_note(j, ok, count, last);
+        page_note(j, ok && (cut || count >= PAGE_LIMIT_MAX), last);
         take_begin(c);
         clients_owe(c);
     }
@@ -164,7 +165,7 @@ static void join_ask(struct client *c)
         return;
     }
     tell_gap(c, j->before);
-    page_note(j, false, 0, 0);
+    page_note(j, false, 0);
     take_begin(c);
 }
 

@@ -103,13 +103,14 @@ static void history_use(struct room *r, struct str lines)
     struct str line = {0}, room;
     uint64_t id;
     size_t count = 0;
+    bool cut = history_cut(lines);
     while (history_line(&lines, &line))
         if (message_peek(line, &id, &room) && id > older.last && id <= r->woken) {
             if (count++ == 0)
                 older.reach = id - 1;
             room_log_append(&older, id, line);
         }
-    if (count < history_limit(r->rooms))
+    if (!cut && count < history_limit(r->rooms))
         older.reach = 0; /* there is nothing older */
     log_join(r, &older);
 }

@@ -37,7 +37,7 @@ bool history_query_read(struct history_query *q, struct str query, struct buf **
 {
     uint64_t limit = PAGE_LIMIT_DEFAULT;
     struct buf *wrong = NULL;
-    *q = (struct history_query){.page.before = INT64_MAX};
+    *q = (struct history_query){.page = {.before = INT64_MAX, .bytes_max = HISTORY_BYTES_MAX}};
     read_room(query, q, &wrong);
     query_number_read(query, "limit", "[\"query\",\"limit\"]", 1, PAGE_LIMIT_MAX, &limit, &wrong);
     query_number_read(query, "before", "[\"query\",\"before\"]", 0, INT64_MAX, &q->page.before,

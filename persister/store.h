@@ -90,13 +90,15 @@ uint64_t store_newest_floor(struct store *s, uint64_t n);
 /* No message up to this id has an origin or a key that is still in the window. Failing likewise. */
 uint64_t store_window_floor(struct store *s);
 
-/* A page of history. With after: the oldest above it, else the newest. */
+/* A page of history. With after: the oldest above it, else the newest. One that bytes_max ends
+ * lacks what lies farther from there. */
 struct store_query {
     struct str room; /* empty: all rooms */
     bool has_after;
     uint64_t after;  /* only ids above it; 0: all */
     uint64_t before; /* only ids below it; INT64_MAX: all */
     size_t limit;
+    size_t bytes_max; /* the page ends with the message that passes it, 0: no bound */
 };
 
 struct store_page {

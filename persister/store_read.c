@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "common/limits.h"
@@ -28,13 +29,11 @@ static const char *const sql[READER_STATEMENTS] = {
     [READER_NEWEST_FLOOR] = "SELECT id FROM messages ORDER BY id DESC LIMIT 1 OFFSET ?1",
     [READER_WINDOW] = "SELECT id - 1 FROM origins WHERE at >= ?1 ORDER BY id LIMIT 1",
     [READER_OLDEST] = "SELECT " COLUMNS " FROM messages WHERE " RANGE " ORDER BY id LIMIT ?3",
-    [READER_NEWEST] = "SELECT * FROM (SELECT " COLUMNS " FROM messages WHERE " RANGE
-                      " ORDER BY id DESC LIMIT ?3) ORDER BY id",
+    [READER_NEWEST] = "SELECT " COLUMNS " FROM messages WHERE " RANGE " ORDER BY id DESC LIMIT ?3",
     [READER_ROOM_OLDEST] = "SELECT " COLUMNS " FROM messages INDEXED BY messages_room"
                            " WHERE room = ?4 AND " RANGE " ORDER BY id LIMIT ?3",
-    [READER_ROOM_NEWEST] = "SELECT * FROM (SELECT " COLUMNS
-                           " FROM messages INDEXED BY messages_room WHERE room = ?4 AND " RANGE
-                           " ORDER BY id DESC LIMIT ?3) ORDER BY id",
+    [READER_ROOM_NEWEST] = "SELECT " COLUMNS " FROM messages INDEXED BY messages_room"
+                           " WHERE room = ?4 AND " RANGE " ORDER BY id DESC LIMIT ?3",
 };
 
 bool reader_prepare(struct store *s)
@@ -184,18 +183,43 @@ static bool read_log(struct store *s, struct store_page *page)
     return ok;
 }
 
+/* Puts the page's messages, which were read newest first, in the order of their ids; ends has where
+ * each ends. */
+static void turn_round(struct store_page *page, const size_t *ends)
+{
+    struct buf *turned = NULL;
+    struct str json = buf_str(page->json);
+    buf_reserve(&turned, json.len);
+    for (size_t i = page->count; i-- > 0;) {
+        size_t begin = i ? ends[i - 1] : 0;
+        buf_add(&turned, json.p + begin, ends[i] - begin);
+    }
+    buf_free(&page->json);
+    page->json = turned;
+}
+
 static bool read_messages(struct store *s, const struct store_query *q, char end,
                           struct store_page *page)
 {
     sqlite3_stmt *r = bind_query(s, q);
-    int step;
-    while ((step = sqlite3_step(r)) == SQLITE_ROW) {
+    size_t *ends = NULL, room = 0;
+    int step = SQLITE_DONE;
+    bool cut = false;
+    while (!cut && (step = sqlite3_step(r)) == SQLITE_ROW) {
         add_message(&page->json, r);
         buf_add_char(&page->json, end);
-        page->count++;
+        if (page->count == room) {
+            room = room ? room * 2 : 64;
+            ends = mem_grow(ends, room, sizeof *ends);
+        }
+        ends[page->count++] = buf_len(page->json);
+        cut = q->bytes_max && buf_len(page->json) > q->bytes_max;
     }
     statement_reset(r);
-    return step == SQLITE_DONE;
+    if (!q->has_after && page->count > 1)
+        turn_round(page, ends);
+    free(ends);
+    return cut || step == SQLITE_DONE;
 }
 
 bool store_history(struct store *s, const struct store_query *q, char end, struct store_page *page)

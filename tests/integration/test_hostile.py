@@ -509,3 +509,26 @@ def test_long_pages_from_the_persister(make_cluster):
             link, found, _ = answer.headers.get("link", "").partition(f'>; rel="{rel}"')
             link, pages = link[1:] if found else None, pages + 1
         assert ids == list(range(1, 201)) and pages >= 4
+    with RawWS(gateway.port, "/ws?after=0", timeout=60) as ws:
+        assert [ws.read_json()["id"] for _ in range(200)] == list(range(1, 201))
+
+
+def test_persister_bounds_its_answers(make_cluster):
+    """HISTORY_BYTES_MAX: its page ends with the message that passes it, at the end it began with."""
+    cluster = make_cluster(gateways=1)
+    conn = RawConn(cluster.gateways[0].port, timeout=60)
+    for _ in range(100):
+        body = {"username": "a", "content": "\U0001f600" * 4096}
+        assert conn.request("POST", "/messages", body).status == 201
+    bound = MIB + 1024
+    for query in ("min_id=100", "min_id=100&after=0", "min_id=100&after=20&before=95"):
+        for accept in ("application/json", "application/x-ndjson"):
+            answer = cluster.persister.http.get(f"/messages?room=lobby&limit=100&{query}",
+                                                headers={"Accept": accept})
+            assert answer.status_code == 200
+            assert bound < len(answer.content) < bound + 17000
+            ids = ([m["id"] for m in answer.json()] if accept == "application/json"
+                   else [json.loads(line)["id"] for line in answer.text.splitlines()])
+            assert ids == list(range(ids[0], ids[-1] + 1))
+            end = ids[0] if "after" in query else ids[-1]
+            assert end == {"min_id=100": 100, "min_id=100&after=0": 1}.get(query, 21)

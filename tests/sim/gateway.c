@@ -45,18 +45,32 @@ static bool wanted(const struct history_request *r, const struct row *row)
            (!r->before || row->id < r->before) && str_eq(row->room, r->room);
 }
 
+/* How many of the newest make a page. */
+static size_t newest_count(const struct history_request *r)
+{
+    size_t count = 0, bytes = 0;
+    for (size_t i = disk_file.count; i-- > 0 && count < r->limit && bytes <= HISTORY_BYTES_MAX;)
+        if (wanted(r, &disk_file.rows[i])) {
+            bytes += disk_file.rows[i].json.len + 1;
+            count++;
+        }
+    return count;
+}
+
 static void lines_make(struct history_request *r)
 {
     struct buf *text = NULL;
     size_t count = 0, skip = 0;
     for (size_t i = 0; i < disk_file.count; i++)
         count += wanted(r, &disk_file.rows[i]);
-    if (r->after == HISTORY_NEWEST && count > r->limit)
-        skip = count - r->limit;
+    if (r->after == HISTORY_NEWEST)
+        skip = count - newest_count(r);
     for (size_t i = 0, seen = 0; i < disk_file.count && seen < skip + r->limit; i++)
         if (wanted(r, &disk_file.rows[i]) && seen++ >= skip) {
             buf_add_str(&text, disk_file.rows[i].json);
             buf_add_char(&text, '\n');
+            if (r->after != HISTORY_NEWEST && buf_len(text) > HISTORY_BYTES_MAX)
+                break;
         }
     r->lines = arena_str(buf_str(text));
     r->ok = true;

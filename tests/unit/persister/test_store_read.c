@@ -78,7 +78,7 @@ static void expect_history(const char *room, bool has_after, uint64_t after, uin
         add_json(&expected, ids[i], "Hola\n/ \\ é", time_ms);
         buf_add_char(&expected, ';');
     }
-    struct store_query q = {str_of(room), has_after, after, before, limit};
+    struct store_query q = {str_of(room), has_after, after, before, limit, 0};
     struct store_page page;
     assert_true(store_history(rig.store, &q, ';', &page));
     assert_true(str_eq(buf_str(page.json), buf_str(expected)));
@@ -106,6 +106,44 @@ static void test_history(void **state)
                     expect_history(rooms[r], true, bounds[a], bounds[b], limits[l], time_ms);
                     expect_history(rooms[r], true, bounds[a], INT64_MAX, limits[l], time_ms);
                 }
+}
+
+/* The page ends with the message that passes the bound, at the end it is read from. */
+static void test_history_bytes(void **state)
+{
+    (void)state;
+    struct store_page page;
+    struct buf *all = NULL;
+    size_t ends[31] = {0};
+    uint64_t time_ms = now_ms();
+    entries_add(1, 30, time_ms);
+    assert_int_equal(commit(31, 131, 1), STORE_OK);
+    for (uint64_t id = 1; id <= 30; id++) {
+        add_json(&all, id, "Hola\n/ \\ é", time_ms);
+        buf_add_char(&all, ';');
+        ends[id] = buf_len(all);
+    }
+    const size_t len = buf_len(all);
+    for (size_t bytes = 1; bytes <= len; bytes++) {
+        struct store_query q = {.has_after = true, .before = 31, .limit = 30, .bytes_max = bytes};
+        size_t n = 0, from = 30;
+        while (n < 30 && ends[n] <= bytes)
+            n++;
+        assert_true(store_history(rig.store, &q, ';', &page));
+        assert_int_equal(page.count, n);
+        assert_true(str_eq(buf_str(page.json), (struct str){buf_str(all).p, ends[n]}));
+        buf_free(&page.json);
+
+        q.has_after = false;
+        while (from > 0 && len - ends[from] <= bytes)
+            from--;
+        assert_true(store_history(rig.store, &q, ';', &page));
+        assert_int_equal(page.count, 30 - from);
+        assert_true(str_eq(buf_str(page.json),
+                           (struct str){buf_str(all).p + ends[from], len - ends[from]}));
+        buf_free(&page.json);
+    }
+    buf_free(&all);
 }
 
 static void test_history_fails(void **state)
@@ -222,6 +260,7 @@ int main(void)
         TEST(test_entries_after),
         TEST(test_origins_leave),
         TEST(test_history),
+        TEST(test_history_bytes),
         TEST(test_history_fails),
         TEST(test_read_during_write),
         TEST(test_retention_by_count),
