@@ -4,7 +4,9 @@
 import sqlite3
 import threading
 import uuid
+from pathlib import Path
 
+import pytest
 from cluster import get, post, read_all, wait_until
 from rawws import RawConn
 
@@ -173,6 +175,53 @@ def test_persister_killed(cluster):
     writers.wait_acked(len(writers.acked) + 100)
     writers.finish()
     check_all_stored(cluster, writers)
+
+
+def flood(client, count):
+    """Messages 0, 1, … by the publish script itself, as a gateway of its own. The first id."""
+    publish = client.register_script((Path(__file__).parents[2] / "common/publish.lua").read_text())
+    state = "{chat}:state"
+    opening, first = client.hget(state, "opening"), int(client.hget(state, "seq")) + 1
+    for batch, start in enumerate(range(0, count, 200), 1):
+        words = []
+        for n in range(start, start + 200):
+            words += [f',"username":"flood","content":"{n}",', ',"room":"lobby"}', ""]
+        reply = publish([state, "{chat}:log", "{chat}:producer:f100d", *[state] * 200],
+                        [opening, batch, 0, "{chat}:live", 600, 600, "f100d", *words])
+        assert reply[0] == 1 and not any(reply[2::3])
+    return first
+
+
+@pytest.mark.parametrize("how", ["process", "connections", "redis"])
+def test_killed_while_catching_up(cluster, how):
+    """Again and again, while some pages are stored and others are read ahead: each message once."""
+    count, client, cut = 30000, cluster.redis.client(), 0
+    cluster.persister.kill9()
+    first = flood(client, count)
+
+    def position():
+        return int(client.hget("{chat}:state", "stored"))
+
+    while cut < 20 and position() < first + count - 1:
+        before = position()
+        if not cluster.persister.running:
+            cluster.persister.start(wait=False)
+        wait_until(lambda: position() > before, 60, "something more is stored")
+        if how == "process":
+            cluster.persister.kill9()
+        elif how == "connections":
+            client.client_kill_filter(_type="normal", skipme=True)
+        else:
+            cluster.redis.kill9()
+            cluster.redis.restart()
+        cut += 1
+    assert cut > 1
+    if not cluster.persister.running:
+        cluster.persister.start(wait=False)
+    wait_until(lambda: position() >= first + count - 1, 60, "all are stored")
+    assert stored(cluster) == [(first + n, str(n)) for n in range(count)]
+    cluster.persister.wait_ready()
+    assert post(cluster.gateways[0], "a", "after").status_code == 201
 
 
 def test_redis_killed(cluster):
