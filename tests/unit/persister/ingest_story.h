@@ -5,6 +5,21 @@
 
 #include "tests/unit/persister/ingest_world.h"
 
+static inline struct world *opened_world(void)
+{
+    struct world *w = world_new();
+    link_up(w);
+    run(w);
+    return w;
+}
+
+/* The doorbell. */
+static inline void ring(struct world *w)
+{
+    w->page_asked = true;
+    run(w);
+}
+
 /* A batch of a gateway; every third message has a key. */
 static inline void publish(struct world *w, const char *boot, uint64_t batch, size_t n)
 {

@@ -464,13 +464,6 @@ static inline void run(struct world *w)
         step(w);
 }
 
-/* The doorbell. */
-static inline void ring(struct world *w)
-{
-    w->page_asked = true;
-    run(w);
-}
-
 static inline struct world *world_new(void)
 {
     struct world *w = mem_zalloc(sizeof *w);
@@ -497,14 +490,6 @@ static inline void world_free(struct world *w)
     free(w->committing);
     free(w->entries);
     free(w);
-}
-
-static inline struct world *opened_world(void)
-{
-    struct world *w = world_new();
-    link_up(w);
-    run(w);
-    return w;
 }
 
 #endif
