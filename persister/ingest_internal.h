@@ -90,14 +90,16 @@ struct opening {
     size_t nstrays, strays_cap, stray;  /* stray: how many are out */
     uint64_t base;                      /* what `base` will be */
     uint64_t seq, lease, high, ts, top; /* as of the last page */
-    uint64_t lost_above;                /* rows above it are lost */
-    uint64_t newest;                    /* rows above it go back all, others for their keys only */
-    uint64_t collected;                 /* producers were gathered from rows up to here */
-    bool collecting;                    /* that is not finished */
-    struct producer *producers;         /* nproducers of them */
+    uint64_t missing;           /* the first row without an entry below newer entries, or 0 */
+    uint64_t lost_above;        /* rows above it are lost, or may be: missing ones */
+    uint64_t newest;            /* rows above it go back all, others for their keys only */
+    uint64_t collected;         /* producers were gathered from rows up to here */
+    bool collecting;            /* that is not finished */
+    struct producer *producers; /* nproducers of them */
     size_t nproducers, producers_cap, producer; /* producer: how many Redis has */
-    uint64_t put, putting; /* rows up to here are back; … when the reply has come */
-    size_t put_rows;       /* rows of the put under way */
+    uint64_t keyed, keyed_to; /* of rows in between the keys alone are set: none takes their ids */
+    uint64_t put, putting;    /* rows up to here are back; … when the reply has come */
+    size_t put_rows;          /* rows of the put under way */
 };
 
 struct ingest {
@@ -202,7 +204,7 @@ void restore_begin(struct ingest *g);
 void restore_replied(struct ingest *g);
 /* Goes on; called at each tick too. */
 void restore_step(struct ingest *g);
-/* Redis refuses ids that its stream has passed: rows are left to history instead. */
+/* Redis refuses ids that its stream has passed: rows are left to history, but for their keys. */
 void restore_give_up(struct ingest *g);
 void restore_clear(struct opening *o);
 /* created_at of a message, Unix time in ms; 0 when it has none. */

@@ -9,7 +9,8 @@
  *   REVIEWING   the stream from base to position, against the rows: entries without a row are void
  *               (a partitioned master gave them, or Redis came back with an older log) and go, with
  *               key and producer record; a row without an entry below newer entries cannot be put
- *               back, so base rises to it. CONFIRMING comes between finding and taking out
+ *               back, so base rises to it, once restore.c has put back its key and its producer's
+ *               record. CONFIRMING comes between finding and taking out
  *   DRAINING    what is above position is stored
  *   RESTORING   restore.c
  *   GRANTING    S is above every lease ever granted: no id is used twice, whatever was lost
@@ -96,6 +97,14 @@ static void stray_add(struct ingest *g, const struct entry *e)
     }
 }
 
+/* Its entry cannot be put back. */
+static void missing_note(struct opening *o, uint64_t id)
+{
+    if (!o->missing)
+        o->missing = id;
+    o->base = max_u64(o->base, id);
+}
+
 /* Walks n entries and the rows of (o->reviewed, upto] side by side. */
 static void compare(struct ingest *g, const struct entry *entries, size_t n, uint64_t upto)
 {
@@ -111,7 +120,7 @@ static void compare(struct ingest *g, const struct entry *entries, size_t n, uin
             if (i < n && entries[i].id == rows[r].id)
                 overlap_contents(g, &entries[i++], &rows[r]); /* the log opens even so */
             else
-                o->base = max_u64(o->base, rows[r].id);
+                missing_note(o, rows[r].id);
         }
         cursor = count == READ_ROWS ? rows[count - 1].id : upto;
     }

@@ -12,6 +12,10 @@
  * With a loss larger than that, base becomes newest, and the first advance trims what lies below:
  * it was put there only because a key is set together with its entry, by the same script.
  *
+ * A row that the stream would refuse, since it lies below newer entries or below ids that it has
+ * passed, stays in SQLite alone: base rises over it, when its key is set (`keys`) and its
+ * producer's record is there. Without them a retry would be a second message.
+ *
  * Producer records first, entries after: an entry that is back lifts the top, and would no longer
  * count as lost if the link broke before its producer's record was there.
  *
@@ -21,6 +25,7 @@
  *
  * A large loss is worked off in slices of RESTORE_ROWS, one a tick, so that history stays served.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/iso_time.h"
@@ -155,6 +160,28 @@ static void row_add(struct ingest *g, const struct entry *row, struct str *key)
     words_u64(&g->words, keyed ? g->limits.window_s : 0);
 }
 
+/* Sends the keys of the next PUT_ROWS in (keyed, keyed_to], if they have any. A read that fails
+ * looks like the end: the commit before the log opens fails then. */
+static void keys_send(struct ingest *g)
+{
+    struct opening *o = &g->o;
+    struct str keys[PUT_ROWS];
+    const struct entry *rows;
+    size_t count = g->io->entries_after(g->ctx, o->keyed, PUT_ROWS, &rows), n = 0;
+    words_clear(&g->words);
+    words_u64(&g->words, g->limits.window_s);
+    o->putting = count == PUT_ROWS ? rows[count - 1].id : o->keyed_to;
+    for (size_t i = 0; i < count && rows[i].id <= o->keyed_to; i++)
+        if (rows[i].key.len) {
+            keys[n++] = rows[i].key;
+            words_str(&g->words, rows[i].value);
+        }
+    if (n)
+        ingest_script(g, INGEST_RESTORING, "keys", o->number, keys, n);
+    else
+        o->keyed = o->putting;
+}
+
 /* Sends the next rows, if there are any in the next PUT_ROWS; false when all have been looked at.
  * What it sends is valid until entries_after is called again: the script is copied before. */
 static bool rows_send(struct ingest *g)
@@ -183,16 +210,29 @@ static bool rows_send(struct ingest *g)
 
 /* ---- The order ---- */
 
+/* Their entries cannot be put back; keys and records can. */
+static void missing_begin(struct opening *o)
+{
+    log_warn("the stream lacks entries below newer ones: they stay in SQLite alone",
+             "first=%" PRIu64 " base=%" PRIu64, o->missing, o->base);
+    o->keyed = o->lost_above = o->collected = o->missing - 1;
+    o->keyed_to = o->base;
+}
+
 void restore_begin(struct ingest *g)
 {
     struct opening *o = &g->o;
-    o->lost_above = max_u64(o->top, o->base);
+    uint64_t has = max_u64(o->top, o->base);
     uint64_t window = g->io->window_floor(g->ctx);
     o->newest = g->io->newest_floor(g->ctx, g->limits.backlog_max + g->limits.tail);
-    if (o->newest > o->lost_above)
+    o->put = max_u64(has, o->newest < window ? o->newest : window);
+    o->lost_above = has;
+    o->collected = o->put;
+    if (o->missing)
+        missing_begin(o);
+    if (o->newest > has)
         o->base = o->newest;
-    o->put = max_u64(o->lost_above, o->newest < window ? o->newest : window);
-    o->collected = o->put > PUBLISH_BATCH_MAX ? o->put - PUBLISH_BATCH_MAX : 0;
+    o->collected -= o->collected < PUBLISH_BATCH_MAX ? o->collected : PUBLISH_BATCH_MAX;
     o->collecting = true;
     ingest_state_set(g, INGEST_RESTORING);
     restore_step(g);
@@ -211,14 +251,13 @@ void restore_step(struct ingest *g)
         producer_send(g);
         return;
     }
-    for (size_t seen = 0; seen < RESTORE_ROWS; seen += PUT_ROWS) {
-        if (!rows_send(g)) {
+    for (size_t seen = 0; seen < RESTORE_ROWS && !g->script_asked; seen += PUT_ROWS)
+        if (o->keyed < o->keyed_to) {
+            keys_send(g);
+        } else if (!rows_send(g)) {
             opening_grant(g);
             return;
         }
-        if (g->script_asked)
-            return;
-    }
 }
 
 void restore_replied(struct ingest *g)
@@ -226,6 +265,8 @@ void restore_replied(struct ingest *g)
     struct opening *o = &g->o;
     if (o->producer < o->nproducers) {
         o->producer++;
+    } else if (o->keyed < o->keyed_to) {
+        o->keyed = o->putting;
     } else {
         g->status.restored += o->put_rows;
         o->put = o->putting;
@@ -235,9 +276,12 @@ void restore_replied(struct ingest *g)
 
 void restore_give_up(struct ingest *g)
 {
+    struct opening *o = &g->o;
     log_error("the stream refuses rows that it lost: they stay in SQLite alone", "");
-    g->o.base = max_u64(g->o.base, standing(g)->last);
-    opening_grant(g);
+    o->base = max_u64(o->base, standing(g)->last);
+    o->keyed = o->put;
+    o->keyed_to = o->put = o->base;
+    restore_step(g);
 }
 
 void restore_clear(struct opening *o)

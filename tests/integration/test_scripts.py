@@ -78,7 +78,7 @@ def test_persister(redis):
     check("an opening that is not newer: NEWER", persister(redis, 1, "seal") == [0, "NEWER", "1"])
     check("advance with another token: SEALED",
           sealed(persister(redis, 1, "advance", "x", 99, 99, 9, CONTROL)))
-    for verb in ("void", "put", "prod", "open"):
+    for verb in ("void", "put", "keys", "prod", "open"):
         check(verb + " without seal: SEALED",
               sealed(persister(redis, 1, verb, *"12345678", keys="ab")))
     check("unknown verb", persister(redis, 1, "x") == [0, "VERB", "x"])
@@ -160,6 +160,9 @@ def test_no_memory(redis):
     put = (7, '{"id":7}', "a:2:1", "7 1700000000000 print", 1000, 8, '{"id":8}', "a:2:2", "", 0)
     check("put", persister(redis, 2, "put", *put, keys=["{chat}:idem:kc", STATE]) == [1]
           and page(redis)["ids"] == [3, 7, 8] and redis("EXISTS", "{chat}:idem:kc") == 1)
+    check("keys", persister(redis, 2, "keys", 1000, "6 1700000000000 print",
+                            keys=["{chat}:idem:kd"]) == [1]
+          and redis("EXISTS", "{chat}:idem:kd") == 1)
     check("prod", persister(redis, 2, "prod", 1000, 2, 1, 7, 0, 2, 8, 0, keys=["{chat}:producer:a"])
           == [1] and redis("EXISTS", "{chat}:producer:a") == 1)
     check("open", persister(redis, 2, "open", redis.replid(), 400, 500, 8, 2, 0, CONTROL) == [1]
@@ -192,6 +195,7 @@ def test_verbs_refused_by_redis(redis):
     all_refused([
         lambda: persister(redis, 2, "void", 1, keys=[STATE, STATE]),
         lambda: persister(redis, 2, "put", 7, "{}", "", "", 0, keys=[STATE]),
+        lambda: persister(redis, 2, "keys", 1000, "7 1 print", keys=["{chat}:idem:k"]),
         lambda: persister(redis, 2, "prod", 1000, 2, 1, 1, 0, keys=["{chat}:producer:a"]),
         lambda: persister(redis, 2, "open", redis.replid(), 400, 500, 8, 2, 0, CONTROL)])
 
@@ -238,6 +242,32 @@ def test_restore(redis):
     check("  so the earlier batch is STALE, this one is new",
           publish(redis, 7, "b", 8, "x") == [0, "STALE", 7]
           and answers(publish(redis, 7, "b", 9, "x"), 1) == [201])
+
+
+def test_keys(redis):
+    """Of messages whose entries the stream does not take again."""
+    fresh(redis)
+    publish(redis, 1, "a", 1, ("ka", "x"), ("kb", "y"), ("kc", "z"))
+    times = answers(publish(redis, 1, "a", 1, ("ka", "x"), ("kb", "y"), ("kc", "z")), 2)
+    keys = ["{chat}:idem:" + name for name in ("ka", "kb", "kc")]
+    values = [redis("GET", key) for key in keys]
+    redis("XDEL", LOG, "2-0")
+    redis("DEL", keys[1])
+    persister(redis, 2, "seal")
+    earlier = ["1 1 print-of-x", "2 %d print-of-y" % times[1], "2 1 print-of-z"]
+    check("keys", persister(redis, 2, "keys", 1000, *earlier, keys=keys) == [1])
+    check("  what is gone is set, with its time to live",
+          redis("GET", keys[1]) == values[1] and 0 < redis("TTL", keys[1]) <= 1000)
+    check("  the same id and a later one's stay", [redis("GET", key) for key in keys] == values
+          and redis("TTL", keys[0]) > 1000 and redis("TTL", keys[2]) > 1000)
+    check("  the log and its base are as they were",
+          page(redis)["ids"] == [1, 3] and redis.state("base") == ["0"])
+    persister(redis, 2, "open", redis.replid(), 100, 200, 3, 2, 0, CONTROL)
+    check("a retry is recognised", answers(publish(redis, 2, "b", 1, ("kb", "y")), 1) == [2])
+    persister(redis, 3, "seal")
+    check("of an earlier one it is replaced",
+          persister(redis, 3, "keys", 1000, "9 1 print-of-y", keys=keys[1:2]) == [1]
+          and redis("GET", keys[1]) == "9 1 print-of-y")
 
 
 def test_void(redis):

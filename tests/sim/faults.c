@@ -4,6 +4,7 @@
  * each ends by itself, and at the end all is made whole, as an operator would.
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "procs.h"
 #include "wires.h"
@@ -173,6 +174,44 @@ static void restart_empty(void)
     server_restart(master, 0);
 }
 
+/* An entry that is stored goes from the stream, and its key, by somebody's hand. */
+static void lose_entry(struct server *s, const struct row *row)
+{
+    char id[32];
+    int n = snprintf(id, sizeof id, "%" PRIu64 "-0", row->id);
+    const struct str xdel[] = {STR("XDEL"), STR("{chat}:log"), {id, (size_t)n}};
+    const struct str del[] = {STR("DEL"), row->key};
+    trace("the hand takes %" PRIu64, row->id);
+    server_command(s, xdel, 3);
+    const struct key *k = row->key.len ? db_find(&s->db, row->key, 0) : NULL;
+    if (k && k->value.len >= row->value.len && memcmp(k->value.p, row->value.p, (size_t)n - 1) == 0)
+        server_command(s, del, 2);
+}
+
+/* Some of the stored entries, anywhere or the newest ones: the stream does not take them again. */
+static void restart_holed(void)
+{
+    const struct key *log = db_find(&master->db, STR("{chat}:log"), 0);
+    if (!master->up || master->loading || !log || log->type != KEY_STREAM)
+        return;
+    trace("a hand deletes from the log");
+    server_down(master);
+    bool newest = draw_chance(50);
+    for (uint64_t n = draw_between(1, 6); n; n--) {
+        if (!log->count)
+            break;
+        size_t i = newest ? log->count - 1 : draw_below(log->count);
+        const struct row *row = row_find(log->items[log->first + i].ms);
+        if (row)
+            lose_entry(master, row);
+        else if (newest)
+            break;
+    }
+    checks_data_changed();
+    event_at(world.now_us + draw_between(10 * MS, 2 * SECOND), NULL, server_start_cb, master,
+             master->life);
+}
+
 static void flush_all(void)
 {
     const struct str word = STR("FLUSHALL");
@@ -317,6 +356,7 @@ static const struct fault faults[] = {
     {restart_older, {0, 8, 0, 4}},
     {restart_empty, {0, 8, 0, 4}},
     {flush_all, {0, 6, 0, 4}},
+    {restart_holed, {0, 0, 0, 6}},
     {fail_over, {0, 0, 30, 16}},
 };
 

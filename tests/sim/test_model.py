@@ -196,6 +196,12 @@ class Walk:
             args += [index, self.top + index, FAR]
         self.verb('prod', [self.key('producer:a')], args)
 
+    def put_keys(self):
+        r = self.random
+        names = [r.randint(1, 12) for _ in range(r.randint(1, 4))]
+        values = ['%d 1 1-False' % max(1, self.top - r.randint(0, 30)) for _ in names]
+        self.verb('keys', [self.key(f'idem:{name}') for name in names], [3600, *values])
+
     def open(self):
         r = self.random
         seq = self.top + r.randint(0, 30)
@@ -213,7 +219,7 @@ class Walk:
     def opens(self):
         self.verb('seal')
         for _ in range(self.random.randint(0, 3)):
-            self.random.choice((self.put, self.void, self.prod))()
+            self.random.choice((self.put, self.void, self.prod, self.put_keys))()
         self.open()
 
     def plain(self):
@@ -261,7 +267,7 @@ class Walk:
     def run(self):
         steps = ((self.publish, 30), (self.page, 8), (self.beat, 2), (self.advance, 12),
                  (self.opens, 5), (self.plain, 10), (self.put, 2), (self.void, 2), (self.prod, 2),
-                 (self.state, 2))
+                 (self.put_keys, 2), (self.state, 2))
         self.opens()
         for n in range(STEPS):
             self.random.choices([s[0] for s in steps], [s[1] for s in steps])[0]()

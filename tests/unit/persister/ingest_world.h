@@ -110,14 +110,6 @@ static const struct store_log *io_standing(void *ctx)
     return &((struct world *)ctx)->file;
 }
 
-static inline void text_copy(char *out, size_t size, struct str s)
-{
-    assert_true(s.len < size);
-    if (s.len)
-        memcpy(out, s.p, s.len);
-    out[s.len] = '\0';
-}
-
 static inline void row_of_entry(struct row *row, const struct entry *e)
 {
     *row = (struct row){.id = e->id};
@@ -214,6 +206,14 @@ static const char *run_put(struct world *w)
     return NULL;
 }
 
+static inline void run_keys(struct world *w)
+{
+    assert_int_equal(w->nargv, 1 + w->nkeyv);
+    assert_int_equal(arg(w, 0), WINDOW_S);
+    for (size_t i = 0; i < w->nkeyv; i++)
+        key_raise(w->r, w->keyv[i], w->argv[i + 1]);
+}
+
 static inline void run_prod(struct world *w)
 {
     assert_int_equal(arg(w, 0), WINDOW_S);
@@ -241,11 +241,6 @@ static inline void run_open(struct world *w)
     r->high = 0;
     assert_string_equal(w->argv[6], w->names.control);
     assert_true(top_of(r) <= r->prev && r->prev <= r->seq);
-}
-
-static inline uint64_t higher(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
 }
 
 static inline void run_advance(struct world *w)
@@ -304,6 +299,8 @@ static const char *script_run(struct world *w, const char **error)
         *error = run_put(w);
     else if (strcmp(w->verb, "prod") == 0)
         run_prod(w);
+    else if (strcmp(w->verb, "keys") == 0)
+        run_keys(w);
     else if (strcmp(w->verb, "open") == 0)
         run_open(w);
     else

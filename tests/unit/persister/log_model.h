@@ -7,7 +7,10 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/str.h"
 
 enum {
     ROWS = 4096
@@ -44,6 +47,19 @@ struct redis_model {
     } keys[ROWS];
     struct record records[8];
 };
+
+static inline uint64_t higher(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline void text_copy(char *out, size_t size, struct str s)
+{
+    assert_true(s.len < size);
+    if (s.len)
+        memcpy(out, s.p, s.len);
+    out[s.len] = '\0';
+}
 
 static inline struct row *row_find(struct rows *rows, uint64_t id)
 {
@@ -93,6 +109,21 @@ static inline void key_set(struct redis_model *r, const char *key, const char *v
         r->nkeys++;
     snprintf(r->keys[i].key, sizeof r->keys[i].key, "%s", key);
     snprintf(r->keys[i].value, sizeof r->keys[i].value, "%s", value);
+}
+
+/* Unless it names a later id. */
+static inline void key_raise(struct redis_model *r, const char *key, const char *value)
+{
+    const char *known = key_value(r, key);
+    if (!known || strtoull(known, NULL, 10) < strtoull(value, NULL, 10))
+        key_set(r, key, value);
+}
+
+static inline void key_remove(struct redis_model *r, const char *key)
+{
+    for (size_t i = 0; i < r->nkeys; i++)
+        if (strcmp(r->keys[i].key, key) == 0)
+            r->keys[i] = r->keys[--r->nkeys];
 }
 
 static inline struct record *record_find(struct redis_model *r, const char *key)

@@ -188,22 +188,6 @@ static void test_void_spares_pruned(void **state)
     world_free(w);
 }
 
-static void test_missing_row(void **state)
-{
-    (void)state;
-    struct world *w = opened_world();
-    fill(w, 1, 10);
-    struct rows *log = &w->r->log;
-    memmove(log->at + 4, log->at + 5, 5 * sizeof log->at[0]); /* 5 is gone, 6 to 10 are there */
-    log->n = 9;
-    server_restarts(w, "server-2");
-    link_up(w);
-    run(w);
-    assert_int_equal(w->r->base, 5);
-    assert_agree(w);
-    world_free(w);
-}
-
 static void test_contents_differ(void **state)
 {
     (void)state;
@@ -215,20 +199,6 @@ static void test_contents_differ(void **state)
     run(w);
     assert_int_equal(ingest_status(w->g)->conflicts, 1);
     assert_int_equal(w->r->log.n, 10);
-    world_free(w);
-}
-
-static void test_put_refused(void **state)
-{
-    (void)state;
-    struct world *w = opened_world();
-    fill(w, 1, 10);
-    w->r->log.n = 7; /* deleted by hand: the stream does not take 8 again */
-    server_restarts(w, "server-2");
-    link_up(w);
-    run(w);
-    assert_int_equal(w->r->base, 10);
-    assert_agree(w);
     world_free(w);
 }
 
@@ -455,9 +425,7 @@ int main(void)
         cmocka_unit_test(test_void_on_failed_read),
         cmocka_unit_test(test_stranger),
         cmocka_unit_test(test_void_spares_pruned),
-        cmocka_unit_test(test_missing_row),
         cmocka_unit_test(test_contents_differ),
-        cmocka_unit_test(test_put_refused),
         cmocka_unit_test(test_owner_at_seal),
         cmocka_unit_test(test_newer),
         cmocka_unit_test(test_server_changes_while_opening),
