@@ -5,8 +5,9 @@
  * Why `reach` is true: a page has all entries from its last one up to `before`, and one that is not
  * full has all there are, that is, by the meaning of `base`, every message above it. Pages join
  * without a hole, because the next one begins where the last one ended, and what the persister
- * trims between two of them lies at or below the base that the second one tells. Messages that an
- * opening made void are cut out when the feed tells of it.
+ * trims between two of them lies at or below the base that the second one tells. What a page has at
+ * or below base is left out: it may be some of what there was, until the persister trims it.
+ * Messages that an opening made void are cut out when the feed tells of it.
  */
 #include "gateway/tail.h"
 
@@ -83,12 +84,14 @@ static void found_add(struct tail_seeker *s, uint64_t id, struct str json)
     s->count++;
 }
 
-static void entry_take(struct tail *t, const struct entry *e)
+static void entry_take(struct tail *t, const struct entry *e, uint64_t base)
 {
     struct str room;
     uint64_t id;
     if (!message_peek(e->json, &id, &room) || id != e->id || id >= t->before)
         return; /* a stranger wrote it */
+    if (id <= base)
+        return; /* not trimmed yet, and not all that there was */
     struct tail_seeker *s = t->io->find(t->ctx, room);
     if (!s || s->state != TAIL_READING || id > s->upto || s->count == s->wanted)
         return;
@@ -102,8 +105,8 @@ static uint64_t page_take(struct tail *t, const struct page *p)
 {
     uint64_t low = p->base;
     for (size_t i = 0; i < p->count; i++)
-        entry_take(t, &p->entries[i]);
-    if (p->full && p->count)
+        entry_take(t, &p->entries[i], p->base);
+    if (p->full && p->count && p->entries[p->count - 1].id - 1 > low)
         low = p->entries[p->count - 1].id - 1;
     return low < t->before ? low : t->before - 1;
 }

@@ -27,7 +27,8 @@ static struct {
     int done[ROOMS];                        /* how often each was told */
     unsigned char room_of[ENTRIES_MAX + 1]; /* by id: 1 + the room, 0: no such entry */
     uint64_t top, base;
-    bool refuse; /* there is no connection */
+    bool untrimmed; /* what lies at or below base is still there */
+    bool refuse;    /* there is no connection */
     uint64_t before;
     unsigned asked; /* pages */
 } w;
@@ -101,7 +102,8 @@ static void answer(uint64_t now_ms)
     static struct entry entries[PAGE_ENTRIES];
     static char text[PAGE_ENTRIES][80];
     struct page page = {.exists = true, .open = true, .base = w.base, .entries = entries};
-    for (uint64_t id = w.before - 1; id > w.base && page.count < PAGE_ENTRIES; id--) {
+    for (uint64_t id = w.before - 1; id > (w.untrimmed ? 0 : w.base) && page.count < PAGE_ENTRIES;
+         id--) {
         if (id > w.top || !w.room_of[id])
             continue;
         char *json = text[page.count];
@@ -212,6 +214,30 @@ static void test_trimmed_between_two_pages(void **state)
     w.base = 2400; /* the persister is back: 2001 to 3000 had been read */
     answer(START_MS);
     check(0, 1, 2000);
+}
+
+/* The log was opened with a base above some of its entries: they are not all that there was. */
+static void test_not_trimmed_yet(void **state)
+{
+    (void)state;
+    stream_fill(1, 30, 0);
+    w.room_of[15] = 0; /* SQLite has it */
+    w.base = 20;
+    w.untrimmed = true;
+    seek(0, 25, 30, START_MS);
+    answer(START_MS);
+    check(0, 10, 20);
+}
+
+static void test_not_trimmed_yet_and_full(void **state)
+{
+    (void)state;
+    stream_fill(1, PAGE_ENTRIES + 10, 0);
+    w.base = 100;
+    w.untrimmed = true;
+    seek(0, 2 * PAGE_ENTRIES, PAGE_ENTRIES + 10, START_MS);
+    answer(START_MS);
+    check(0, PAGE_ENTRIES + 10 - 100, 100);
 }
 
 static void test_read_is_bounded(void **state)
@@ -382,6 +408,8 @@ int main(void)
         TEST(pages_join),
         TEST(holes_in_the_ids_cost_no_page),
         TEST(trimmed_between_two_pages),
+        TEST(not_trimmed_yet),
+        TEST(not_trimmed_yet_and_full),
         TEST(read_is_bounded),
         TEST(rooms_share_a_read),
         TEST(who_comes_later_waits_for_the_next),
