@@ -99,6 +99,12 @@ def test_floor(redis):
     reopen(redis, 2, 50, 90)
     check("  opened above it", answers(publish(redis, 2, "b", 1, "x", floor=50), 1) == [51]
           and redis.state("high") == [None])
+    redis("CONFIG", "SET", "maxmemory", 1)
+    check("  at maxmemory too: else others went on below it once there is memory again",
+          publish(redis, 2, "b", 2, "x", floor=80) == [0, "SEALED", -1]
+          and redis.state("token", "high") == ["regressed", "80"])
+    redis("CONFIG", "SET", "maxmemory", 0)
+    check("  and all stop", sealed(publish(redis, 2, "c", 1, "x")))
 
 
 def test_errors(redis):
