@@ -99,6 +99,8 @@ struct clients_ops {
     /* A whole text message of a live client. */
     void (*message)(void *ctx, struct client *c, struct str text);
     uint64_t (*position)(void *ctx); /* of the feed */
+    /* Is the id above all that are known here to be given, or to be allowed? */
+    bool (*beyond)(void *ctx, uint64_t id);
     /* A client with a guest has ended. */
     void (*gone)(void *ctx, struct guest *guest);
 };

@@ -63,6 +63,7 @@ struct history {
     struct history_list under_way, over; /* over: to be freed */
     size_t count;                        /* under way */
     uint64_t pruned;                     /* retention has removed messages up to here */
+    uint64_t lease;                      /* as last told */
     struct event reaper;                 /* made active when one is over */
     enum persister_state state;
     uint64_t rest_until_ms; /* PERSISTER_RESTS */
@@ -139,12 +140,15 @@ void history_free(struct history *h)
     free(h);
 }
 
-static void pruned_read(struct history *h, struct evhttp_request *req)
+static void standing_read(struct history *h, struct evhttp_request *req)
 {
-    const char *text = evhttp_find_header(evhttp_request_get_input_headers(req), "Chat-Pruned");
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+    const char *text = evhttp_find_header(headers, "Chat-Pruned");
     uint64_t pruned = text ? strtoull(text, NULL, 10) : 0;
     if (pruned > h->pruned)
         h->pruned = pruned;
+    text = evhttp_find_header(headers, "Chat-Lease");
+    h->lease = text ? strtoull(text, NULL, 10) : UINT64_MAX;
 }
 
 /* What the end of a request says about the persister. A refused connection is told at once and
@@ -185,7 +189,7 @@ static void done_cb(struct evhttp_request *req, void *arg)
         return;
     persister_judge(r->history, r->began_us / 1000, status != 0);
     if (status == 200) {
-        pruned_read(r->history, req);
+        standing_read(r->history, req);
         struct evbuffer *in = evhttp_request_get_input_buffer(req);
         body.len = evbuffer_get_length(in);
         body.p = body.len ? (const char *)evbuffer_pullup(in, -1) : "";
@@ -245,6 +249,11 @@ struct history_request *history_message(struct history *h, uint64_t id, history_
 uint64_t history_pruned(const struct history *h)
 {
     return h->pruned;
+}
+
+uint64_t history_lease(const struct history *h)
+{
+    return h->lease;
 }
 
 bool history_line(struct str *lines, struct str *line)

@@ -63,6 +63,10 @@ struct history_request *history_message(struct history *h, uint64_t id, history_
 /* Retention has removed all messages up to this id, as the persister last told; 0: none. */
 uint64_t history_pruned(const struct history *h);
 
+/* No id above it was ever given, by what the persister said in its last answer that was ok (or an
+ * older version of it: then no id is above). To be read in that answer's callback. */
+uint64_t history_lease(const struct history *h);
+
 /* Takes the next line off; false at the end. */
 bool history_line(struct str *lines, struct str *line);
 

@@ -13,6 +13,12 @@
  *
  * A client may name an id that this gateway's feed has not come to yet: it has it from another one.
  * Then it keeps its `joining` until the room's log has come to that id, and is not sent it again.
+ *
+ * An id above all that this gateway knows of was given by a log that it does not see yet, or is
+ * parted from; or it was never given, since SQLite was set back or the id is of another chat. Only
+ * the file tells: ids above its lease were never given. Then the client is told `reset`, and begins
+ * as a new one. When the persister does not tell, the client is closed to ask again: nobody is told
+ * what may be untrue, or waits for ids that may never come.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,9 +46,11 @@ struct joining {
     size_t unsent;               /* TAKES: bytes, when it began */
     uint64_t after;              /* everything up to here was sent or is not wanted */
     uint32_t newest;             /* this many of the newest are wanted, 0: all after `after` */
+    uint32_t if_reset;           /* newest, if `after` was never given */
     uint64_t before;             /* what the persister was asked for ends there */
     enum join_step step;
     bool resuming; /* it came with `after` */
+    bool unknown;  /* … which is not known here: the file's lease is to be asked for first */
     bool asked;    /* the persister was */
     bool gapped;   /* it was told of a gap */
 };
@@ -107,6 +115,7 @@ static void tell_pruned(struct client *c)
 }
 
 static void joins_admit(struct clients *cs);
+static void join_go_on(struct client *c);
 
 /* How far it has come with what the persister said: all that lies before the log's beginning, or,
  * when there may be more, the last line. */
@@ -147,7 +156,67 @@ static void join_history_cb(void *arg, bool ok, int status, struct str lines)
     joins_admit(cs);
 }
 
-/* Asks for what lies between the client and the room's log. */
+/* ---- a resume point that is not known here ---- */
+
+static void tell_reset(struct client *c)
+{
+    char text[96];
+    int n = snprintf(text, sizeof text,
+                     "{\"type\":\"reset\",\"after\":%" PRIu64 ",\"last\":%" PRIu64 "}",
+                     c->joining->after, c->clients->ops->position(c->clients->ctx));
+    client_send(c, WS_TEXT, (struct str){text, (size_t)n});
+}
+
+static void join_new(struct client *c, uint32_t newest)
+{
+    const struct clients *cs = c->clients;
+    c->joining->newest = newest;
+    c->joining->after = newest ? 0 : cs->ops->position(cs->ctx);
+}
+
+static void unknown_close(struct client *c)
+{
+    client_close(c, WS_CLOSE_RESTART, "the resume point is not known here: reconnect");
+}
+
+static void lease_came(void *arg, bool ok, int status, struct str lines)
+{
+    (void)status, (void)lines;
+    struct client *c = arg;
+    struct clients *cs = c->clients;
+    struct joining *j = c->joining;
+    cs->joins.asked--;
+    client_release(c);
+    if (c->state == CLIENT_JOINING && ok) {
+        j->step = JOIN_GOES_ON;
+        j->unknown = false;
+        if (j->after > history_lease(cs->history)) {
+            tell_reset(c);
+            join_new(c, j->if_reset);
+        }
+        join_go_on(c);
+    } else if (c->state == CLIENT_JOINING) {
+        unknown_close(c);
+    }
+    joins_admit(cs);
+}
+
+/* Asks for a page only to be told the lease. */
+static void lease_ask(struct client *c)
+{
+    struct clients *cs = c->clients;
+    if (!history_page(cs->history, (struct str){c->room->name, c->room->name_len}, HISTORY_NEWEST,
+                      0, 1, 0, lease_came, c)) {
+        unknown_close(c);
+        return;
+    }
+    client_hold(c);
+    cs->joins.asked++;
+    c->joining->step = JOIN_ASKED;
+}
+
+/* ---- what lies between the client and the room's log ---- */
+
 static void join_ask(struct client *c)
 {
     struct joining *j = c->joining;
@@ -211,7 +280,7 @@ static void join_go_on(struct client *c)
     struct clients *cs = c->clients;
     struct joining *j = c->joining;
     tell_pruned(c);
-    if (!join_whole(c)) {
+    if (j->unknown || !join_whole(c)) {
         j->step = JOIN_WAITS;
         TAILQ_INSERT_TAIL(&cs->joins.waiting, j, queued);
         joins_admit(cs);
@@ -234,7 +303,10 @@ static void joins_admit(struct clients *cs)
     while (cs->joins.asked < JOINS_ASKED_MAX && !joins_pressed(cs) &&
            (j = TAILQ_FIRST(&cs->joins.waiting))) {
         step_leave(j->client);
-        join_ask(j->client);
+        if (j->unknown)
+            lease_ask(j->client);
+        else
+            join_ask(j->client);
     }
 }
 
@@ -260,22 +332,22 @@ void joins_tick(struct clients *cs, uint64_t now_ms)
 
 static void join_awake(struct room_waiter *w)
 {
-    join_go_on(((struct joining *)(void *)w)->client); /* its first member */
+    struct joining *j = (struct joining *)(void *)w; /* its first member */
+    const struct clients *cs = j->client->clients;
+    j->unknown = j->resuming && cs->ops->beyond(cs->ctx, j->after);
+    join_go_on(j->client);
 }
 
 void join_begin(struct client *c, bool resume, uint64_t after, uint32_t newest)
 {
-    struct clients *cs = c->clients;
     struct joining *j = c->joining = mem_zalloc(sizeof *j);
     j->client = c;
     j->resuming = resume;
-    cs->counts.joining++;
-    if (resume) {
-        j->after = after;
-    } else {
-        j->newest = newest;
-        j->after = newest ? 0 : cs->ops->position(cs->ctx);
-    }
+    j->after = after;
+    j->if_reset = newest;
+    c->clients->counts.joining++;
+    if (!resume)
+        join_new(c, newest);
     j->waiter.awake = join_awake;
     room_wait(c->room, &j->waiter);
 }

@@ -52,6 +52,12 @@ static uint64_t position(void *ctx)
     return link_position(g->link);
 }
 
+static bool beyond(void *ctx, uint64_t id)
+{
+    const struct gateway *g = ctx;
+    return id > link_position(g->link) && id > link_lease(g->link);
+}
+
 static void frame(void *ctx, struct client *c, struct str text)
 {
     struct gateway *g = ctx;
@@ -65,7 +71,7 @@ static void gone(void *ctx, struct guest *guest)
 }
 
 static const struct clients_ops clients_ops = {
-    .message = frame, .position = position, .gone = gone};
+    .message = frame, .position = position, .beyond = beyond, .gone = gone};
 
 /* ---- whence rooms have what is older ---- */
 

@@ -199,25 +199,6 @@ static bool ws_refuse(struct routes *r, struct exchange *x, const struct http_re
     return true;
 }
 
-/* Is it an id that was never given? SQLite was set back, then, or it is of another chat. */
-static bool is_future(const struct routes *r, uint64_t id)
-{
-    const char *why;
-    return link_ready(r->link, &why) && id > link_lease(r->link) && id > link_position(r->link);
-}
-
-/* The client is told, as a frame behind the handshake, and starts anew. */
-static void add_reset(struct buf **out, uint64_t after, uint64_t last)
-{
-    struct buf *text = NULL;
-    char header[WS_HEADER_MAX];
-    buf_printf(&text, "{\"type\":\"reset\",\"after\":%" PRIu64 ",\"last\":%" PRIu64 "}", after,
-               last);
-    buf_add(out, header, ws_header_write(header, WS_TEXT, buf_len(text)));
-    buf_add_str(out, buf_str(text));
-    buf_free(&text);
-}
-
 static void ws(struct routes *r, struct exchange *x, const struct http_request *req,
                struct str name)
 {
@@ -272,10 +253,6 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
     buf_free(&extensions);
     if (hello)
         frames_hello(r, &out);
-    if (resume && is_future(r, after)) {
-        add_reset(&out, after, link_position(r->link));
-        resume = false;
-    }
     client_new(r->clients, fd, guest, room, resume, after, (uint32_t)newest, deflate, in, out,
                now_ms());
 }

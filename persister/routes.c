@@ -89,10 +89,13 @@ static void answer_failing(struct routes *r, struct exchange *x)
     answer_unavailable(x, trouble ? trouble : "SQLite failed");
 }
 
-static void add_standing(struct buf **headers, const struct store_page *page)
+static void add_standing(const struct routes *r, struct buf **headers,
+                         const struct store_page *page)
 {
-    buf_printf(headers, "Chat-Position: %" PRIu64 "\r\nChat-Pruned: %" PRIu64 "\r\n",
-               page->position, page->pruned);
+    buf_printf(headers,
+               "Chat-Position: %" PRIu64 "\r\nChat-Pruned: %" PRIu64 "\r\nChat-Lease: %" PRIu64
+               "\r\n",
+               page->position, page->pruned, store_standing(r->store)->lease);
 }
 
 /* ---- GET /messages ---- */
@@ -110,7 +113,7 @@ static void answer_page(struct routes *r, struct asked *a)
         answer_failing(r, a->x);
         return;
     }
-    add_standing(&headers, &page);
+    add_standing(r, &headers, &page);
     struct str json = buf_str(page.json);
     if (!a->lines) {
         buf_reserve(&array, json.len + 2);
@@ -210,7 +213,7 @@ static void answer_message(struct routes *r, struct exchange *x, int64_t id)
         answer_failing(r, x);
         return;
     }
-    add_standing(&headers, &page);
+    add_standing(r, &headers, &page);
     struct str json = buf_str(page.json);
     if (page.count)
         answer_json(x, 200, buf_str(headers), (struct str){json.p, json.len - 1});

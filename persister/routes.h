@@ -8,8 +8,8 @@
  *   GET /metrics
  *
  * A page of messages is a JSON array, or with `Accept: application/x-ndjson` one message per line,
- * and says as of when it is: `Chat-Position` (everything up to this id that exists is stored) and
- * `Chat-Pruned` (messages up to this id were removed).
+ * and says as of when it is: `Chat-Position` (everything up to this id that exists is stored),
+ * `Chat-Pruned` (messages up to this id were removed) and `Chat-Lease` (no id above it was given).
  */
 #ifndef PERSISTER_ROUTES_H
 #define PERSISTER_ROUTES_H

@@ -14,6 +14,7 @@
  *   REFUSED   who was told 'not stored' is stored, or was in the log
  *   GHOST     a subscriber got what is not in the file, and nothing excuses it
  *   MISSING   a subscriber that stayed or resumed lacks a message of its room
+ *   RESET     a subscriber is told that an id which it has was never given
  *   AGREE     a gateway's room holds something else than the file
  *   ALIVE     after the last fault something does not work again
  *

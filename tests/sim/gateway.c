@@ -29,13 +29,17 @@ struct history_request {
     history_cb cb;
     void *arg;
     struct str lines;
+    uint64_t lease;
     bool ok;
 };
+
+static uint64_t lease_told; /* by the answer whose callback runs */
 
 static void history_answer_cb(void *arg, uint64_t n)
 {
     (void)n;
     struct history_request *r = arg;
+    lease_told = r->lease;
     r->cb(r->arg, r->ok, r->ok ? 200 : 503, r->lines);
 }
 
@@ -73,6 +77,7 @@ static void lines_make(struct history_request *r)
                 break;
         }
     r->lines = arena_str(buf_str(text));
+    r->lease = disk_file.lease;
     r->ok = true;
     buf_free(&text);
 }
@@ -120,6 +125,12 @@ uint64_t history_pruned(const struct history *h)
     return 0; /* no retention is modelled */
 }
 
+uint64_t history_lease(const struct history *h)
+{
+    (void)h;
+    return lease_told;
+}
+
 bool history_line(struct str *lines, struct str *line)
 {
     if (!lines->len)
@@ -159,6 +170,12 @@ static uint64_t position(void *ctx)
     return link_position(((struct gateway *)ctx)->link);
 }
 
+static bool beyond(void *ctx, uint64_t id)
+{
+    const struct link *l = ((struct gateway *)ctx)->link;
+    return id > link_position(l) && id > link_lease(l);
+}
+
 static void message(void *ctx, struct client *c, struct str text)
 {
     (void)ctx, (void)c, (void)text; /* people post by link_send */
@@ -188,7 +205,8 @@ void gateway_start(struct gateway *g)
     static const struct rooms_config rooms = {.keep = ROOM_KEEP, .lag_bytes = LAG_BYTES};
     static const struct rooms_sources sources = {.history = ask_history, .page = ask_page};
     static const struct clients_config clients = {.clients_max = 100};
-    static const struct clients_ops ops = {.message = message, .position = position, .gone = gone};
+    static const struct clients_ops ops = {
+        .message = message, .position = position, .beyond = beyond, .gone = gone};
     static const struct link_config config = {.redis_url = "redis://sim",
                                               .redis_prefix = "chat",
                                               .outbox_max = OUTBOX_MAX,

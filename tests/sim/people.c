@@ -189,13 +189,16 @@ static void leave(struct peer *p, uint64_t away_us)
 
 static void on_text(struct peer *p, struct str text)
 {
-    static const char gap[] = "{\"type\":\"gap\"";
+    static const char gap[] = "{\"type\":\"gap\"", reset[] = "{\"type\":\"reset\"";
     struct subscriber *s = p->subscriber;
     uint64_t id;
     struct str room;
     if (text.len > sizeof gap && memcmp(text.p, gap, sizeof gap - 1) == 0) {
         trace("s%d is told: %.*s", (int)(s - subscribers), (int)text.len, text.p);
         leave(p, draw_between(100 * MS, SECOND));
+    } else if (text.len > sizeof reset && memcmp(text.p, reset, sizeof reset - 1) == 0) {
+        violation("RESET a subscriber that has %" PRIu64 " is told: %.*s", s->last, (int)text.len,
+                  text.p);
     } else if (message_peek(text, &id, &room)) {
         checks_received(s, id, arena_str(text));
     } else {
