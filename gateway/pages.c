@@ -3,7 +3,7 @@
  * A page is read from the room's log as far as that reaches back, and what is older is asked of the
  * persister and put in front: [persister: id <= reach][log: id > reach]. With the persister away,
  * what memory has is served, with `Chat-Complete: false`; a page of which memory has nothing is
- * 503.
+ * 503. What retention has removed is told of: `Chat-Gap`.
  *
  * The newest page of a room is what nearly everybody asks for, and mostly nothing has come since it
  * was asked for before: then the answer is there already, as bytes.
@@ -135,6 +135,16 @@ static void link_next(const struct getting *g, uint64_t last, struct buf **heade
     buf_add_str(headers, STR(">; rel=\"next\"\r\n"));
 }
 
+/* For who reads from below what retention has removed, or back to it. */
+static void gap_add(const struct getting *g, const struct room_page *page, struct buf **headers)
+{
+    uint64_t pruned = history_pruned(g->routes->history);
+    bool reaches =
+        g->newest ? g->before && page->count < g->limit && !page->cut : g->after < pruned;
+    if (pruned && reaches)
+        buf_printf(headers, "Chat-Gap: %" PRIu64 "\r\n", pruned + 1);
+}
+
 /* of_log: all of it is from the room's log. */
 static void page_answer(struct getting *g, struct buf *array, struct room_page page, bool complete,
                         bool of_log)
@@ -149,7 +159,9 @@ static void page_answer(struct getting *g, struct buf *array, struct room_page p
     else if ((page.count == g->limit || page.cut) && page.first > 1)
         buf_printf(&headers, "Link: <?limit=%zu&before=%" PRIu64 ">; rel=\"prev\"\r\n", g->limit,
                    page.first);
-    if (!complete)
+    if (complete)
+        gap_add(g, &page, &headers);
+    else
         buf_add_str(&headers, STR("Chat-Complete: false\r\n"));
     buf_add_char(&body, '[');
     buf_add_str(&body, buf_str(array));

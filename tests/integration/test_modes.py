@@ -90,6 +90,19 @@ def test_resume_point_that_was_never_given(cluster):
     assert ahead.ids == list(range(36, 41)) and not ahead.events
 
 
+def test_resume_point_that_nobody_can_tell(make_cluster):
+    """Never given, or given where this gateway cannot see it? No guess."""
+    cluster = make_cluster(gateways=1)
+    post(cluster.gateways[0], "a", "one", **STORED)
+    cluster.persister.kill9()
+    reader = cluster.subscribe(0, after=10**9)
+    reader.wait_closed()
+    assert reader.closed == 1012 and not reader.frames
+    cluster.persister.start()
+    assert cluster.subscribe(0, after=10**9).wait_count(1).events == [
+        {"type": "reset", "after": 10**9, "last": 1}]
+
+
 def test_what_retention_removed_is_a_gap(make_cluster):
     cluster = make_cluster(gateways=1, gateway_settings={"HISTORY_MESSAGES": 20},
                            persister_settings={"RETENTION_MESSAGES": 40, "STREAM_TAIL": 0})
@@ -108,6 +121,20 @@ def test_what_retention_removed_is_a_gap(make_cluster):
         newest = cluster.subscribe(gateway, history=60).wait_count(40)
         assert newest.ids == list(range(61, 101))
     assert [m["id"] for m in get(gateway, limit=1000).json()] == list(range(61, 101))
+
+    def told(**query):
+        answer = get(gateway, **query)
+        assert answer.status_code == 200
+        return answer.headers.get("Chat-Gap"), [m["id"] for m in answer.json()]
+    assert told(after=5, limit=3) == ("61", [61, 62, 63])
+    assert told(after=59, limit=1) == ("61", [61])
+    assert told(after=60, limit=1) == (None, [61])
+    assert told(after=98) == (None, [99, 100])
+    assert told(before=64) == ("61", [61, 62, 63])
+    assert told(before=64, limit=3) == (None, [61, 62, 63])
+    assert told(before=30) == ("61", [])
+    assert told(after=5, before=30) == ("61", [])
+    assert told(limit=40) == (None, list(range(61, 101)))
 
 
 def backup(cluster):

@@ -122,7 +122,7 @@ static void expect_headers(const char *list, const char *origin, const char *wan
 
 #define EXPOSED                                                                                    \
     "Access-Control-Expose-Headers: Location, Link, ETag, Retry-After, RateLimit, "                \
-    "RateLimit-Policy, X-Request-ID, Chat-Complete, Chat-Replica\r\n"
+    "RateLimit-Policy, X-Request-ID, Chat-Complete, Chat-Gap, Chat-Replica\r\n"
 
 static void test_headers(void **state)
 {
