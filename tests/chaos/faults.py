@@ -22,7 +22,7 @@ class Fault:
     what: str                # one line for the table
     needs: dict = field(default_factory=dict)  # of the World: proxied, redis_options, make, ...
     mixable: bool = False    # may stand in a random sequence
-    target: dict = field(default_factory=dict)  # figure -> seconds at most
+    target: dict = field(default_factory=dict)  # figure -> seconds at most, see over_target
     promise: str = "all"     # what the promise says of it, for the table
 
 
@@ -44,7 +44,7 @@ def gone(process):
 
 
 @fault("gateway-kill", "kill -9 of a gateway, and restart", mixable=True,
-       target={"post_others": 1.0})
+       target={"post_others": 0.0})
 def gateway_kill(w):
     gateway = w.pick_gateway()
     gateway.kill9()
@@ -54,7 +54,7 @@ def gateway_kill(w):
 
 
 @fault("persister-kill", "kill -9 of the persister, and restart", mixable=True,
-       target={"post": 1.0})
+       target={"post": 0.0})
 def persister_kill(w):
     w.persister.kill9()
     w.expect(gone(w.persister), "the persister is gone")
@@ -130,12 +130,12 @@ def stop_for_a_while(w, process):
     process.cont()
 
 
-@fault("gateway-stop", "SIGSTOP of a gateway for 10 s", mixable=True, target={"post_others": 1.0})
+@fault("gateway-stop", "SIGSTOP of a gateway for 10 s", mixable=True, target={"post_others": 0.0})
 def gateway_stop(w):
     stop_for_a_while(w, w.pick_gateway())
 
 
-@fault("persister-stop", "SIGSTOP of the persister for 10 s", mixable=True, target={"post": 1.0})
+@fault("persister-stop", "SIGSTOP of the persister for 10 s", mixable=True, target={"post": 0.0})
 def persister_stop(w):
     stop_for_a_while(w, w.persister)
 
@@ -147,7 +147,7 @@ def redis_stop(w):
 
 
 @fault("rolling-restart", "SIGTERM and restart of all gateways, one after the other",
-       target={"post": 1.0})
+       target={"post": 0.0})
 def rolling_restart(w):
     for number in range(len(w.gateways)):
         gateway = w.aim(number)
@@ -157,7 +157,7 @@ def rolling_restart(w):
 
 
 @fault("second-persister", "a second persister on the same file: it refuses", mixable=True,
-       target={"post": 1.0})
+       target={"post": 0.0})
 def second_persister(w):
     from cluster import Persister
     second = Persister(w.cluster.folder, dict(w.persister.settings), name="second-persister")
@@ -383,7 +383,7 @@ def be_away(w, count):
     wait_until(lambda: memory_of(w) < memory / 2, 30, "Redis' memory falls back")
 
 
-@fault("persister-away", "the persister away while 20,000 messages come", target={"post": 1.0})
+@fault("persister-away", "the persister away while 20,000 messages come", target={"post": 0.0})
 def persister_away(w):
     be_away(w, 20000)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parents[1] / "integration"), str(Path(__file__).parent)]
 
 from checker import (ACKED, CUT, KINDS, MAYBE, REFUSED, Allowance, Attempt, Row, Run,  # noqa: E402
                      Seen, Sent, check, first_after, longest_pause)
+from faults import Fault  # noqa: E402
+from run import over_target  # noqa: E402
 
 
 def time_of(number):
@@ -180,6 +182,28 @@ def test_what_was_told_as_stored_is_never_excused():
     drop(run, 5)
     run.allowances = [Allowance("everything", floor=0, top=1000)]
     assert kinds(run) == {"lost"}
+
+
+def test_reset_is_for_a_file_that_was_set_back():
+    run = good_run()
+    run.seen[0].resets.append((10, 10))
+    run.seen[0].messages += run.seen[0].messages[5:]
+    run.allowances = [Allowance("failover", floor=0, top=1000)]
+    assert kinds(run) == {"untrue", "reordered", "doubled"}
+    run.set_back = 10
+    assert kinds(run) == {"untrue", "reordered", "doubled"}
+    run.set_back = 9
+    assert not kinds(run)
+
+
+def test_times_above_their_targets():
+    def judged(target, value):
+        fault = Fault(None, "", target={"post": target})
+        return tuple(map(len, over_target(fault, {"post": value})))
+    assert judged(0.0, 0.2) == (0, 0) and judged(5.0, 6.4) == (0, 0)
+    assert judged(0.0, 0.4) == (1, 0) and judged(5.0, 7.0) == (1, 0)
+    assert judged(0.0, 1.1) == (0, 1) and judged(5.0, 7.5) == (0, 1)
+    assert judged(0.0, None) == (0, 1)
 
 
 def test_gap_that_was_told_is_not_lost():
