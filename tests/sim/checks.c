@@ -15,6 +15,7 @@
  *   GHOST     a subscriber got what is not in the file, and nothing excuses it
  *   MISSING   a subscriber that stayed or resumed lacks a message of its room
  *   RESET     a subscriber is told that an id which it has was never given
+ *   OPENING   the persister opens a log anew that is open at its server, as it left it
  *   AGREE     a gateway's room holds something else than the file
  *   ALIVE     after the last fault something does not work again
  *
@@ -41,6 +42,7 @@ struct known { /* an id that was given */
 struct standing { /* of an open log, as last seen */
     uint64_t opening, seq, lease, stored, base;
     uint32_t life;
+    char replid[REPLID_BYTES];
 };
 
 static struct known *known;
@@ -49,6 +51,7 @@ static struct standing standings[SERVERS];
 static uint64_t written_total;
 static struct str state_key;
 static const struct server *followed; /* where the persister has last opened the log */
+static uint64_t last_opening;         /* its number */
 
 void checks_begin(void)
 {
@@ -56,6 +59,7 @@ void checks_begin(void)
     known_cap = 0;
     state_key = STR("{chat}:state");
     followed = NULL;
+    last_opening = 0;
     for (int i = 0; i < SERVERS; i++)
         standings[i] = (struct standing){0};
 }
@@ -138,6 +142,7 @@ static bool in_stream(struct server *s, uint64_t id)
     return false;
 }
 
+/* What is neither stored nor in this server's stream is lost from here on. */
 static void excuse_all_but(struct server *s)
 {
     for (uint64_t id = 1; id < known_cap; id++)
@@ -155,12 +160,17 @@ void checks_data_changed(void)
 }
 
 /* The persister has sealed a log: which of two masters counts is decided. */
-static void sealed_here(struct server *s)
+static void sealed_here(struct server *s, struct str number)
 {
     const struct server *other = &servers[s == &servers[0]];
     if (followed != s && !other->replica)
         excuse_all_but(s);
     followed = s;
+    const struct standing *was = &standings[s - servers];
+    if (was->opening && was->opening == last_opening && was->life == s->life &&
+        strcmp(was->replid, s->replid) == 0)
+        violation("OPENING %c is sealed, and was open as %" PRIu64, s->name, was->opening);
+    digits_read(number, &last_opening);
 }
 
 static bool went_back(const struct standing *was, const struct standing *is)
@@ -181,10 +191,12 @@ void scripts_checked(struct server *s, enum redis_script script, const struct st
         trace("%c %.*s %.*s: %s", s->name, (int)args[0].len, args[0].p, (int)args[1].len, args[1].p,
               reply->n == 1 ? "done" : "refused");
     if (script == REDIS_OPEN && reply->n == 1 && str_eq(args[0], STR("seal")))
-        sealed_here(s);
+        sealed_here(s, args[1]);
     struct str token = db_hash_get(&s->db, state_key, STR("token"));
-    if (!str_eq(token, str_of(s->replid)))
+    if (!str_eq(token, str_of(s->replid))) {
+        standings[s - servers] = (struct standing){0};
         return;
+    }
     struct standing now = {
         .opening = state_number(s, "opening"),
         .seq = state_number(s, "seq"),
@@ -193,6 +205,7 @@ void scripts_checked(struct server *s, enum redis_script script, const struct st
         .base = state_number(s, "base"),
         .life = s->life,
     };
+    memcpy(now.replid, s->replid, sizeof now.replid);
     struct standing *was = &standings[s - servers];
     if (now.lease > disk_file.lease || now.stored > disk_file.position || now.base > now.stored ||
         now.seq > now.lease)
@@ -208,7 +221,6 @@ void scripts_checked(struct server *s, enum redis_script script, const struct st
     *was = now;
 }
 
-/* What is neither stored nor in this server's stream is lost from here on. */
 /* ---- the file ---- */
 
 static struct str time_of(struct str json)
