@@ -132,7 +132,8 @@ void origins_headers(const char *list, const struct http_request *req, struct bu
     buf_add_str(headers, allows_all(list) ? STR("*") : origin);
     buf_add_str(headers,
                 STR("\r\nAccess-Control-Expose-Headers: Location, Link, ETag, Retry-After, "
-                    "RateLimit, RateLimit-Policy, X-Request-ID, Chat-Complete, Chat-Gap, Chat-Replica\r\n"));
+                    "RateLimit, RateLimit-Policy, X-Request-ID, Chat-Complete, Chat-Gap, "
+                    "Chat-Replica\r\n"));
 }
 
 void origins_preflight(const char *list, const struct http_request *req, const char *methods,

@@ -43,6 +43,7 @@ struct standing { /* of an open log, as last seen */
     uint64_t opening, seq, lease, stored, base;
     uint32_t life;
     char replid[REPLID_BYTES];
+    bool advanced; /* so the persister knows that it is open */
 };
 
 static struct known *known;
@@ -51,7 +52,6 @@ static struct standing standings[SERVERS];
 static uint64_t written_total;
 static struct str state_key;
 static const struct server *followed; /* where the persister has last opened the log */
-static uint64_t last_opening;         /* its number */
 
 void checks_begin(void)
 {
@@ -59,7 +59,6 @@ void checks_begin(void)
     known_cap = 0;
     state_key = STR("{chat}:state");
     followed = NULL;
-    last_opening = 0;
     for (int i = 0; i < SERVERS; i++)
         standings[i] = (struct standing){0};
 }
@@ -167,10 +166,10 @@ static void sealed_here(struct server *s, struct str number)
         excuse_all_but(s);
     followed = s;
     const struct standing *was = &standings[s - servers];
-    if (was->opening && was->opening == last_opening && was->life == s->life &&
-        strcmp(was->replid, s->replid) == 0)
+    uint64_t n = 0;
+    if (was->advanced && was->life == s->life && strcmp(was->replid, s->replid) == 0 &&
+        digits_read(number, &n) && n == was->opening + 1)
         violation("OPENING %c is sealed, and was open as %" PRIu64, s->name, was->opening);
-    digits_read(number, &last_opening);
 }
 
 static bool went_back(const struct standing *was, const struct standing *is)
@@ -218,6 +217,8 @@ void scripts_checked(struct server *s, enum redis_script script, const struct st
                   " came after %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
                   s->name, now.seq, now.lease, now.stored, now.base, was->seq, was->lease,
                   was->stored, was->base);
+    now.advanced = (was->advanced && was->opening == now.opening) ||
+                   (script == REDIS_OPEN && reply->n == 1 && str_eq(args[0], STR("advance")));
     *was = now;
 }
 
