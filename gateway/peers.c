@@ -47,6 +47,18 @@ size_t peers_count(const struct peers *ps)
     return ps->count;
 }
 
+size_t peers_chain_max(const struct peers *ps)
+{
+    size_t max = 0;
+    for (size_t i = 0; i < ps->nbuckets; i++) {
+        size_t len = 0;
+        for (const struct peer *p = ps->buckets[i]; p; p = p->next)
+            len++;
+        max = len > max ? len : max;
+    }
+    return max;
+}
+
 /* The /64 of an IPv6 address, an IPv4 address whole. */
 static struct address customer(const struct address *a)
 {
@@ -56,7 +68,8 @@ static struct address customer(const struct address *a)
     return c;
 }
 
-/* A multiplication and a shift mix each half into the other. */
+/* A multiplication carries a bit upwards only, and the shift brings the upper half down; a last
+ * round brings down what came in at the top, which is where an IPv4 address has its last byte. */
 static size_t slot_of(const struct peers *ps, const struct address *a)
 {
     uint64_t halves[2], h = ps->secret;
@@ -65,6 +78,8 @@ static size_t slot_of(const struct peers *ps, const struct address *a)
         h = (h ^ halves[i]) * 0x9e3779b97f4a7c15u;
         h ^= h >> 32;
     }
+    h *= 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
     return h & (ps->nbuckets - 1);
 }
 

@@ -30,4 +30,7 @@ struct peer *peers_get(struct peers *ps, const struct address *address);
 void peers_sweep(struct peers *ps, uint64_t now_us);
 size_t peers_count(const struct peers *ps);
 
+/* How many entries must be looked at for one address, at the worst: a few, whoever comes. */
+size_t peers_chain_max(const struct peers *ps);
+
 #endif

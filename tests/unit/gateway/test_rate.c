@@ -122,6 +122,29 @@ static void test_bounded(void **state)
     peers_free(ps);
 }
 
+/* Addresses that differ in two bytes only, as those of one network do, do not share a chain. */
+static void test_spread(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first;
+        int byte; /* of the two that count up, the first */
+    } networks[] = {{"10.0.0.0", 14},  {"10.0.0.0", 13},  {"10.0.0.0", 12},
+                    {"2001:db8::", 6}, {"2001:db8::", 5}, {"2001::", 2}};
+    for (size_t n = 0; n < sizeof networks / sizeof *networks; n++) {
+        struct peers *ps = peers_new();
+        struct address a = address(networks[n].first);
+        for (uint32_t i = 0; i < PEERS_MAX; i++) {
+            a.bytes[networks[n].byte] = (uint8_t)(i >> 8);
+            a.bytes[networks[n].byte + 1] = (uint8_t)i;
+            peers_get(ps, &a);
+        }
+        assert_int_equal(peers_count(ps), PEERS_MAX);
+        assert_in_range(peers_chain_max(ps), 1, 40);
+        peers_free(ps);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_customers),
         cmocka_unit_test(test_sweep_keeps_who_matters),
         cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_spread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
