@@ -2,6 +2,12 @@
 /*
  * Sec-WebSocket-Extensions. Properties: an offer that was taken names the extension and has a
  * window that was asked for; the answer is itself an offer that is taken, with the same window; a
+ * taken list is taken as well behind an offer of something else, in the same line of the header or
+ * in another; a larger least window never takes more.
+ */
+/*
+ * Sec-WebSocket-Extensions. Properties: an offer that was taken names the extension and has a
+ * window that was asked for; the answer is itself an offer that is taken, with the same window; a
  * taken list is taken as well behind an offer of something else; a larger least window never takes
  * more.
  */
@@ -30,6 +36,20 @@ static bool accept(struct str offers, unsigned least, unsigned *bits)
     return taken;
 }
 
+/* Behind a line of the header with another offer. */
+static bool negotiate(struct str offers, unsigned *bits)
+{
+    struct buf *answer = NULL;
+    const struct http_header lines[] = {{STR("sec-websocket-extensions"), STR("x-other; a=1")},
+                                        {STR("Host"), STR("permessage-deflate")},
+                                        {STR("Sec-WebSocket-Extensions"), offers}};
+    struct http_request req = {.nheaders = 3};
+    memcpy(req.headers, lines, sizeof lines);
+    bool taken = deflate_negotiate(&req, DEFLATE_BITS_MIN, bits, &answer);
+    buf_free(&answer);
+    return taken;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = fuzz_copy(fuzz_str(data, size));
@@ -43,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_add_str(&longer, offers);
     assert(accept(buf_str(longer), DEFLATE_BITS_MIN, &strict_bits) == taken);
     assert(!taken || strict_bits == bits);
+    assert(negotiate(offers, &strict_bits) == taken && (!taken || strict_bits == bits));
     buf_free(&longer);
     free(copy);
     return 0;

@@ -2,6 +2,7 @@
 /* The gateway's settings; see tests/fuzz/settings.h. */
 #include "common/config_checks.h"
 #include "common/limits.h"
+#include "common/message.h"
 #include "common/redis.h"
 #include "gateway/settings.h"
 #include "tests/fuzz/settings.h"
@@ -15,7 +16,7 @@ static void check_right(const struct settings *s)
     assert(s->content_max >= 1 && s->content_max <= CONTENT_CHARS_CEILING);
     assert(s->lag_bytes >= 65536 && s->outbox_max >= 256 && s->drain_seconds <= 25);
     assert(s->ack >= ACK_LOG && s->ack <= ACK_STORED && s->write_with <= 2 && s->ws_deflate <= 1);
-    assert(*s->allowed_origins && *s->persister_url);
+    assert(room_name_valid(str_of(s->replica)) && *s->allowed_origins && *s->persister_url);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
