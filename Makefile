@@ -35,8 +35,7 @@ COMPILE   := $(CC) $(DIALECT) $(WARNINGS) $(HARDENING) $(CFLAGS) $(CPPFLAGS)
 LINK      := $(CC) $(if $(STATIC),-static-pie -s,-pie) -Wl,-z,relro,-z,now,--gc-sections \
     $(HARDENING) $(CFLAGS) $(LDFLAGS)
 
-WEB       := $(notdir $(filter-out $(if $(VIEWER),,gateway/web/docs.%),$(wildcard gateway/web/*.*))) \
-    openapi.json asyncapi.json
+SCRIPTS   := $(wildcard common/*.lua)
 SOURCES   := $(wildcard common/*.c gateway/*.c persister/*.c)
 TESTS     := $(wildcard tests/unit/*/test_*.c tests/fuzz/*/fuzz_*.c)
 ECHO      := $(BUILD)/tests/conformance/ws_echo
@@ -46,14 +45,13 @@ PROGRAMS  := $(BUILD)/chat-gateway $(BUILD)/chat-persister
 TEST_BINS := $(TESTS:%.c=$(BUILD)/%)
 FUZZ_BINS := $(filter $(BUILD)/tests/fuzz/%,$(TEST_BINS))
 
-embedded = $(patsubst $(1)/%,$(BUILD)/gen/%.o,$(wildcard $(1)/$(2)))
-objects  = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
+objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/main.c,$(filter $(1)/%,$(SOURCES))))
 MAKEFLAGS += --no-builtin-rules
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
 .DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
-.PHONY: all static unit-programs fuzz-programs unit fuzz test bench bench-programs format check-format lint
-.PHONY: install uninstall clean FORCE
+.PHONY: all static unit-programs fuzz-programs unit fuzz test bench bench-programs format
+.PHONY: check-format lint install uninstall clean FORCE
 
 all: $(PROGRAMS)
 
@@ -74,41 +72,19 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
 	$(Q)$(COMPILE) -c -o $@ $<
 
-# A file as a C array: $(call embed,symbol) makes `const char symbol[]`, with a NUL behind it that
-# `const size_t symbol_len` does not count.
+# A file as a C array: $(call embed,symbol).
 define embed
 	@mkdir -p $(@D)
 	$(call say,EMBED,$<)
-	$(Q){ echo '#include <stddef.h>'; \
-	  echo 'extern const char $(1)[]; extern const size_t $(1)_len;'; \
-	  echo 'const char $(1)[] = {'; \
-	  od -An -v -tx1 $< | sed "s/ *\([0-9a-f][0-9a-f]\)/'\\\\x\1',/g"; \
-	  echo '0}; const size_t $(1)_len = sizeof $(1) - 1;'; } >$@
+	$(Q)common/embed $(1) $< >$@
 endef
 
-$(BUILD)/gen/%.lua.c: common/%.lua
+$(BUILD)/gen/%.lua.c: common/%.lua common/embed
 	$(call embed,script_$*)
 
-# Each file of gateway/web/ and docs/*.json as it is, web_<name>, and packed, web_<name>_gz. Those of
-# gateway/web/vendor/ are there packed only.
-symbol = web_$(subst -,_,$(subst .,_,$*))
-pack = @mkdir -p $(@D) && gzip -9nc $< >$@
-$(BUILD)/gen/web/%.c: gateway/web/%
-	$(call embed,$(symbol))
-$(BUILD)/gen/web/%.c: docs/%
-	$(call embed,$(symbol))
-$(BUILD)/gen/web/%.gz.c: $(BUILD)/gen/web/%.gz
-	$(call embed,$(symbol)_gz)
-$(BUILD)/gen/web/%.gz.c: gateway/web/vendor/%.gz
-	$(call embed,$(symbol)_gz)
-$(BUILD)/gen/web/%.gz: gateway/web/%
-	$(pack)
-$(BUILD)/gen/web/%.gz: docs/%
-	$(pack)
-
-$(BUILD)/common.a: $(call objects,common) $(call embedded,common,*.lua)
-$(BUILD)/gateway.a: $(call objects,gateway) $(WEB:%=$(BUILD)/gen/web/%.o) \
-    $(patsubst %,$(BUILD)/gen/web/%.gz.o,$(WEB) $(VIEWER))
+include gateway/web.mk
+$(BUILD)/common.a: $(call objects,common) $(SCRIPTS:common/%=$(BUILD)/gen/%.o)
+$(BUILD)/gateway.a: $(call objects,gateway) $(WEB_OBJECTS)
 $(BUILD)/persister.a: $(call objects,persister)
 $(BUILD)/%.a:
 	@mkdir -p $(@D) && rm -f $@
@@ -126,8 +102,7 @@ $(PROGRAMS) $(ECHO) $(TEST_BINS):
 	$(Q)$(LINK) -o $@ $^ $(LIBS) $(EXTRA)
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES) $(TESTS)) $(ECHO).d
 
-# Not there where an image is built: .dockerignore.
--include tests/sim/sim.mk tests/bench/bench.mk
+include $(wildcard tests/*/*.mk)
 
 unit-programs: $(TEST_BINS) $(ECHO)
 fuzz-programs: $(FUZZ_BINS)
@@ -155,7 +130,8 @@ $(BUILD)/lint/%.tidy: %.c $(HEADERS) .clang-tidy
 lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
 	    --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
-	shellcheck dev .ci/run tests/run tests/*/run tests/*/*.sh tests/*/*/run tests/bench/peers/*.sh tests/fuzz/coverage
+	shellcheck dev .ci/run common/embed tests/run tests/*/run tests/*/*/run tests/*/*.sh \
+	    tests/*/*/*.sh tests/fuzz/coverage
 
 compile_commands.json: $(SOURCES) $(TESTS) Makefile
 	@{ sep='['; for file in $(SOURCES) $(TESTS); do \
