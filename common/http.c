@@ -81,79 +81,6 @@ static bool refused(struct http_refusal *refusal, int status, const char *reason
     return false;
 }
 
-/* ---- where a head ends ---- */
-
-/* Checks the bytes of one line, without its CR LF. */
-static bool line_clean(const char *line, size_t len, struct http_refusal *refusal)
-{
-    if (memchr(line, '\r', len))
-        return refused(refusal, 400, "Bare CR in the request");
-    if (memchr(line, 0, len))
-        return refused(refusal, 400, "NUL in the request");
-    return true;
-}
-
-/* Is the line that ends with the LF at lf an empty one? */
-static bool line_empty(const char *bytes, size_t lf)
-{
-    return lf == 1 || (lf >= 2 && bytes[lf - 2] == '\n');
-}
-
-/* The length of the empty lines before the request line. */
-static size_t empty_lines(const char *bytes, size_t len)
-{
-    size_t n = 0;
-    while (n + 2 <= len && bytes[n] == '\r' && bytes[n + 1] == '\n')
-        n += 2;
-    return n;
-}
-
-/* The head's bytes have come to their limit without an end. */
-static void refuse_long(const char *bytes, size_t len, struct http_refusal *refusal)
-{
-    size_t start = empty_lines(bytes, len);
-    if (memchr(bytes + start, '\n', len - start))
-        refused(refusal, 431, "Request header fields too large");
-    else
-        refused(refusal, 414, "Request target too long");
-}
-
-size_t http_head_end(const char *bytes, size_t len, size_t *scanned, struct http_refusal *refusal)
-{
-    size_t max = len < HTTP_HEAD_BYTES_MAX ? len : HTTP_HEAD_BYTES_MAX;
-    if (len && bytes[0] == TLS_HANDSHAKE) {
-        refused(refusal, 400, "This port speaks HTTP, not TLS");
-        return 0;
-    }
-    for (const char *lf; (lf = memchr(bytes + *scanned, '\n', max - *scanned));) {
-        size_t at = (size_t)(lf - bytes);
-        if (!at || bytes[at - 1] != '\r') {
-            refused(refusal, 400, "Bare LF in the request");
-            return 0;
-        }
-        if (at > *scanned && !line_clean(bytes + *scanned, at - 1 - *scanned, refusal))
-            return 0;
-        if (line_empty(bytes, at)) {
-            if (empty_lines(bytes, at + 1) <= at)
-                return at + 1;
-            if (at + 1 > (size_t)EMPTY_LINES_MAX * 2) {
-                refused(refusal, 400, "Empty lines before the request");
-                return 0;
-            }
-        }
-        *scanned = at + 1;
-    }
-    size_t rest = max - *scanned;
-    if (rest && bytes[max - 1] == '\r') /* an LF may follow it */
-        rest--;
-    if (!line_clean(bytes + *scanned, rest, refusal))
-        return 0;
-    *scanned += rest;
-    if (max == HTTP_HEAD_BYTES_MAX)
-        refuse_long(bytes, max, refusal);
-    return 0;
-}
-
 /* ---- the request line ---- */
 
 /* Takes what stands before the separator off the front; false when there is none. */
@@ -287,6 +214,97 @@ static bool parse_request_line(struct http_request *req, struct str line,
     return parse_version(req, line, refusal) && parse_target(req, refusal);
 }
 
+/* ---- where a head ends ---- */
+
+/* Checks the bytes of one line, without its CR LF. */
+static bool line_clean(const char *line, size_t len, struct http_refusal *refusal)
+{
+    if (memchr(line, '\r', len))
+        return refused(refusal, 400, "Bare CR in the request");
+    if (memchr(line, 0, len))
+        return refused(refusal, 400, "NUL in the request");
+    return true;
+}
+
+/* Is the line that ends with the LF at lf an empty one? */
+static bool line_empty(const char *bytes, size_t lf)
+{
+    return lf == 1 || (lf >= 2 && bytes[lf - 2] == '\n');
+}
+
+/* The length of the empty lines before the request line. */
+static size_t empty_lines(const char *bytes, size_t len)
+{
+    size_t n = 0;
+    while (n + 2 <= len && bytes[n] == '\r' && bytes[n + 1] == '\n')
+        n += 2;
+    return n;
+}
+
+/* The head's bytes have come to their limit without an end. */
+static void refuse_long(const char *bytes, size_t len, struct http_refusal *refusal)
+{
+    size_t start = empty_lines(bytes, len);
+    if (memchr(bytes + start, '\n', len - start))
+        refused(refusal, 431, "Request header fields too large");
+    else
+        refused(refusal, 414, "Request target too long");
+}
+
+/* A head that goes on behind a request line that just came whole: whoever speaks another protocol
+ * (or HTTP/0.9) waits for an answer now. */
+static void first_line_check(struct str seen, size_t seen_before, struct http_refusal *refusal)
+{
+    struct http_request req = {.nheaders = 0};
+    size_t start = empty_lines(seen.p, seen.len);
+    struct str rest = {seen.p + start, seen.len - start}, line;
+    if (!cut(&rest, '\n', &line) || start + line.len < seen_before)
+        return;
+    struct http_refusal no = {0};
+    line.len--; /* its CR */
+    if (!parse_request_line(&req, line, &no) && req.method != HTTP_HEAD)
+        *refusal = no;
+}
+
+size_t http_head_end(const char *bytes, size_t len, size_t *scanned, struct http_refusal *refusal)
+{
+    size_t max = len < HTTP_HEAD_BYTES_MAX ? len : HTTP_HEAD_BYTES_MAX;
+    const size_t scanned_before = *scanned;
+    if (len && bytes[0] == TLS_HANDSHAKE) {
+        refused(refusal, 400, "This port speaks HTTP, not TLS");
+        return 0;
+    }
+    for (const char *lf; (lf = memchr(bytes + *scanned, '\n', max - *scanned));) {
+        size_t at = (size_t)(lf - bytes);
+        if (!at || bytes[at - 1] != '\r') {
+            refused(refusal, 400, "Bare LF in the request");
+            return 0;
+        }
+        if (at > *scanned && !line_clean(bytes + *scanned, at - 1 - *scanned, refusal))
+            return 0;
+        if (line_empty(bytes, at)) {
+            if (empty_lines(bytes, at + 1) <= at)
+                return at + 1;
+            if (at + 1 > (size_t)EMPTY_LINES_MAX * 2) {
+                refused(refusal, 400, "Empty lines before the request");
+                return 0;
+            }
+        }
+        *scanned = at + 1;
+    }
+    size_t rest = max - *scanned;
+    if (rest && bytes[max - 1] == '\r') /* an LF may follow it */
+        rest--;
+    if (!line_clean(bytes + *scanned, rest, refusal))
+        return 0;
+    *scanned += rest;
+    if (max == HTTP_HEAD_BYTES_MAX)
+        refuse_long(bytes, max, refusal);
+    else
+        first_line_check((struct str){bytes, max}, scanned_before, refusal);
+    return 0;
+}
+
 /* ---- the headers ---- */
 
 static bool blank(char c)
@@ -414,6 +432,20 @@ size_t http_header_count(const struct http_request *req, const char *name)
     for (size_t i = 0; i < req->nheaders; i++)
         n += str_eq_nocase(req->headers[i].name, wanted);
     return n;
+}
+
+bool http_etag_listed(struct str list, struct str etag)
+{
+    for (bool more = true; more;) {
+        struct str one = list;
+        more = cut(&list, ',', &one);
+        one = str_trim(one);
+        if (one.len > 2 && one.p[0] == 'W' && one.p[1] == '/')
+            one = (struct str){one.p + 2, one.len - 2};
+        if (str_eq(one, etag) || str_eq(one, STR("*")))
+            return true;
+    }
+    return false;
 }
 
 static bool list_has(struct str list, struct str token)

@@ -50,7 +50,8 @@ struct http_refusal {
  * The length of the head, its empty line included, or 0 when it is not whole yet. scanned is the
  * caller's memory of what was looked at (0 at first), so that a head that comes byte by byte costs
  * no more than one that comes at once. Empty lines before the request line (section 2.2) belong to
- * the head. A refusal is possible before the head is whole: bare CR or LF, NUL, too long.
+ * the head. A refusal is possible before the head is whole: bare CR or LF, NUL, too long, or a
+ * request line that is none (but not of a HEAD: its answer has no body, which the parser tells).
  */
 size_t http_head_end(const char *bytes, size_t len, size_t *scanned, struct http_refusal *refusal);
 
@@ -67,12 +68,16 @@ size_t http_header_count(const struct http_request *req, const char *name);
 /* Is token an element of the comma-separated header (case does not matter), in any of its lines? */
 bool http_header_has(const struct http_request *req, const char *name, const char *token);
 
+/* Does a value of If-None-Match name this entity tag? The comparison is weak, and "*" names all of
+ * them (RFC 9110 section 13.1.2). */
+bool http_etag_listed(struct str list, struct str etag);
+
 /* A chunked body (RFC 9112 section 7.1), decoded in place. All zero is the start. */
 struct http_chunks {
-    int state;      /* see http.c */
-    uint64_t left;  /* bytes of the chunk still to come */
-    size_t line;    /* bytes of the size line or trailer line under way */
-    size_t trailer; /* bytes of all trailer lines */
+    int state;     /* see http_chunks.c */
+    uint64_t left; /* bytes of the chunk still to come */
+    size_t line;   /* bytes of the size line or trailer line under way */
+    size_t extras; /* bytes of all extensions and trailer lines */
 };
 
 enum http_chunk_result {

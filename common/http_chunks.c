@@ -7,8 +7,8 @@
  *    size extension       data       last    trailer           end
  *
  * Refused: a size without digits, with a sign, a prefix, white space or more than 64 bits; a line
- * end that is not CR LF; control characters; lines beyond HTTP_CHUNK_LINE_BYTES_MAX; trailers
- * beyond HTTP_HEAD_BYTES_MAX. Extensions and trailers are checked and dropped.
+ * end that is not CR LF; control characters; lines beyond HTTP_CHUNK_LINE_BYTES_MAX; extensions and
+ * trailers of more than HTTP_EXTRA_BYTES_MAX in sum. Both are checked and dropped.
  */
 #include "common/http.h"
 
@@ -43,7 +43,8 @@ static bool is_control(char c)
 /* Another byte of a size line or a trailer line; false when it is one too many. */
 static bool line_grows(struct http_chunks *c)
 {
-    if (c->state >= TRAILER_START && ++c->trailer > HTTP_HEAD_BYTES_MAX)
+    bool extra = c->state == EXTENSION || c->state >= TRAILER_START;
+    if (extra && ++c->extras > HTTP_EXTRA_BYTES_MAX)
         return false;
     return ++c->line <= HTTP_CHUNK_LINE_BYTES_MAX;
 }
@@ -128,8 +129,8 @@ enum http_chunk_result http_chunks_feed(struct http_chunks *c, char *in, size_t 
         return HTTP_CHUNK_DONE;
     if (c->state != BAD)
         return HTTP_CHUNK_MORE;
-    *reason = c->line > HTTP_CHUNK_LINE_BYTES_MAX || c->trailer > HTTP_HEAD_BYTES_MAX
-                  ? "Chunk line too long"
-                  : "Malformed chunk";
+    *reason = c->line > HTTP_CHUNK_LINE_BYTES_MAX ? "Chunk line too long"
+              : c->extras > HTTP_EXTRA_BYTES_MAX  ? "Too many chunk extensions or trailers"
+                                                  : "Malformed chunk";
     return HTTP_CHUNK_BAD;
 }

@@ -40,6 +40,7 @@ enum {
     HTTP_HEADERS_MAX = 64,           /* 431 */
     HTTP_BODY_BYTES_MAX = 262144,    /* 413; a content of 16,384 characters, all escaped, fits */
     HTTP_CHUNK_LINE_BYTES_MAX = 256, /* size line or trailer line of a chunked body */
+    HTTP_EXTRA_BYTES_MAX = 16384,    /* of a body's chunk extensions and trailers in sum: 400 */
     HTTP_PIPELINE_MAX = 64,          /* requests of one connection whose answers are not sent */
     HTTP_OUT_BYTES_MAX = 1048576,    /* unsent answers of one connection; then not read */
     HTTP_UNSENT_BYTES_MAX = 1 << 28, /* of all connections; then the slowest are closed */

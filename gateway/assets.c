@@ -200,21 +200,12 @@ static bool accepts_gzip(const struct http_request *req)
     return false;
 }
 
-/* RFC 9110 section 13.1.2: the comparison is weak, a list or "*" may be given. */
 static bool etag_named(const struct http_request *req, struct str etag)
 {
-    for (size_t i = 0; i < req->nheaders; i++) {
-        struct str list = req->headers[i].value;
-        if (!str_eq_nocase(req->headers[i].name, STR("If-None-Match")))
-            continue;
-        while (list.len) {
-            struct str one = cut(&list, ',');
-            if (one.len > 2 && one.p[0] == 'W' && one.p[1] == '/')
-                one.p += 2, one.len -= 2;
-            if (str_eq(one, etag) || str_eq(one, STR("*")))
-                return true;
-        }
-    }
+    for (size_t i = 0; i < req->nheaders; i++)
+        if (str_eq_nocase(req->headers[i].name, STR("If-None-Match")) &&
+            http_etag_listed(req->headers[i].value, etag))
+            return true;
     return false;
 }
 

@@ -34,9 +34,9 @@ struct getting {
     struct wait wait;       /* for min_id */
     uint64_t after, before; /* bounds, 0: none */
     size_t limit;
-    bool newest;           /* of what is between the bounds; else the oldest */
-    uint64_t split;        /* the persister was asked for ids up to here */
-    char etag[ETAG_BYTES]; /* If-None-Match, or empty */
+    bool newest;            /* of what is between the bounds; else the oldest */
+    uint64_t split;         /* the persister was asked for ids up to here */
+    struct buf *none_match; /* the values of If-None-Match, or NULL */
     struct getting *next_due;
 };
 
@@ -62,6 +62,7 @@ static void getting_free(struct getting *g)
 {
     if (g->room)
         g->room->holds--;
+    buf_free(&g->none_match);
     free(g);
 }
 
@@ -120,7 +121,7 @@ void pages_done(void)
 static void page_respond(struct getting *g, const char *etag, struct str headers, struct str body)
 {
     due.composed += body.len;
-    if (strcmp(etag, g->etag) == 0)
+    if (g->none_match && http_etag_listed(buf_str(g->none_match), str_of(etag)))
         exchange_respond(g->x, &(struct response){.status = 304, .headers = headers});
     else
         answer_json(g->x, 200, headers, body);
@@ -397,6 +398,17 @@ static void answer_errors(struct exchange *x, struct buf *errors)
     buf_free(&list);
 }
 
+static void none_match_keep(struct getting *g, const struct http_request *req)
+{
+    for (size_t i = 0; i < req->nheaders; i++) {
+        if (!str_eq_nocase(req->headers[i].name, STR("If-None-Match")))
+            continue;
+        if (g->none_match)
+            buf_add_char(&g->none_match, ',');
+        buf_add_str(&g->none_match, req->headers[i].value);
+    }
+}
+
 void pages_get(struct routes *r, struct exchange *x, const struct http_request *req,
                struct str room)
 {
@@ -410,13 +422,11 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
         free(g);
         return;
     }
-    struct str etag = http_header(req, "If-None-Match");
-    if (etag.p && etag.len < sizeof g->etag)
-        memcpy(g->etag, etag.p, etag.len);
+    none_match_keep(g, req);
     if (!link_started(r->link) ||
         !(g->room = room_get(r->rooms, room, link_position(r->link), now_ms()))) {
         answer_unavailable(x, "the log has not been read yet");
-        free(g);
+        getting_free(g);
         return;
     }
     g->room->holds++;

@@ -103,7 +103,7 @@ static bool charset_foreign(struct str parameter)
 }
 
 /* Exactly one Content-Type, and that application/json or application/…+json, in UTF-8? */
-bool posting_is_json(const struct http_request *req)
+static bool body_is_json(const struct http_request *req)
 {
     const struct str base = STR("application/"), suffix = STR("+json");
     if (http_header_count(req, "Content-Type") != 1)
@@ -116,6 +116,57 @@ bool posting_is_json(const struct http_request *req)
            (media.len > base.len + suffix.len &&
             str_eq_nocase((struct str){media.p, base.len}, base) &&
             str_eq_nocase((struct str){media.p + media.len - suffix.len, suffix.len}, suffix));
+}
+
+/* A body that is packed or encrypted would have to be opened first (RFC 9110 section 8.4). */
+static bool body_is_plain(const struct http_request *req)
+{
+    for (size_t i = 0; i < req->nheaders; i++)
+        if (str_eq_nocase(req->headers[i].name, STR("Content-Encoding")) &&
+            req->headers[i].value.len && !str_eq_nocase(req->headers[i].value, STR("identity")))
+            return false;
+    return true;
+}
+
+struct str posting_unreadable(const struct http_request *req, struct str *headers)
+{
+    *headers = STR("");
+    if (!body_is_json(req))
+        return STR("{\"detail\":\"Send application/json\"}");
+    if (body_is_plain(req))
+        return STR("");
+    *headers = STR("Accept-Encoding: identity\r\n");
+    return STR("{\"detail\":\"Send it without Content-Encoding\"}");
+}
+
+/* Prefer: wait=stored, as RFC 7240 lets it be written: wait = "stored"; with=parameters. */
+static bool prefers_stored(struct str list)
+{
+    while (list.len) {
+        const char *end = memchr(list.p, ',', list.len);
+        struct str one = {list.p, end ? (size_t)(end - list.p) : list.len};
+        list.p += one.len + (end != NULL);
+        list.len -= one.len + (end != NULL);
+        struct str value = next_part(&one);
+        const char *equals = value.len ? memchr(value.p, '=', value.len) : NULL;
+        if (!equals)
+            continue;
+        struct str name = str_trim((struct str){value.p, (size_t)(equals - value.p)});
+        value = str_trim((struct str){equals + 1, value.len - (size_t)(equals + 1 - value.p)});
+        if (str_eq_nocase(name, STR("wait")) &&
+            (str_eq_nocase(value, STR("stored")) || str_eq_nocase(value, STR("\"stored\""))))
+            return true;
+    }
+    return false;
+}
+
+static bool stored_preferred(const struct http_request *req)
+{
+    for (size_t i = 0; i < req->nheaders; i++)
+        if (str_eq_nocase(req->headers[i].name, STR("Prefer")) &&
+            prefers_stored(req->headers[i].value))
+            return true;
+    return false;
 }
 
 /* False: it is over its rate, and was answered. */
@@ -138,11 +189,12 @@ void posting_take(struct routes *r, struct exchange *x, const struct http_reques
     struct draft d;
     struct buf *detail = NULL;
     struct str key = http_header(req, "Idempotency-Key");
-    bool preferred = http_header_has(req, "Prefer", "wait=stored");
+    bool preferred = stored_preferred(req);
     if (!post_admitted(r, x, req))
         return;
-    if (body.len && !posting_is_json(req)) {
-        exchange_fail(x, 415, "Send application/json");
+    struct str headers, unreadable = posting_unreadable(req, &headers);
+    if (body.len && unreadable.len) {
+        answer_json(x, 415, headers, unreadable);
         return;
     }
     if (key.p && (key.len == 0 || key.len > IDEMPOTENCY_KEY_BYTES_MAX ||

@@ -5,8 +5,9 @@
 
 #include "gateway/routes.h"
 
-/* Does its Content-Type say application/json, or …+json, in UTF-8? */
-bool posting_is_json(const struct http_request *req);
+/* Why such a body cannot be read (RFC 9110 section 15.5.16): the body of a 415, and what headers it
+ * has; empty when it can. */
+struct str posting_unreadable(const struct http_request *req, struct str *headers);
 
 /* Answers at once, or when it is known what became of the message. */
 void posting_take(struct routes *r, struct exchange *x, const struct http_request *req,

@@ -350,9 +350,9 @@ static bool refuse(void *ctx, const struct http_request *req, struct response *r
         refusal->status = 405;
         refusal->headers = allow_header(route);
         refusal->body = STR("{\"detail\":\"Method Not Allowed\"}");
-    } else if (req->method == HTTP_POST && !posting_is_json(req)) {
-        refusal->status = 415;
-        refusal->body = STR("{\"detail\":\"Send application/json\"}");
+    } else if (req->method == HTTP_POST) {
+        refusal->body = posting_unreadable(req, &refusal->headers);
+        refusal->status = refusal->body.len ? 415 : 0;
     }
     return refusal->status;
 }

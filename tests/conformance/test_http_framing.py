@@ -147,6 +147,7 @@ REFUSED = {
     "chunk end with bare LF": chunked(b"1e\r\n" + MESSAGE + b"\n0\r\n\r\n"),
     "bare LF in an extension": chunked(b"1e;a\nb\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
     "long extension": chunked(b"1e;" + b"a" * 300 + b"\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
+    "long extensions in sum": chunked((b"1;" + b"a" * 200 + b"\r\nx\r\n") * 90),
     "folded trailer": chunked(b"1e\r\n" + MESSAGE + b"\r\n0\r\nX: a\r\n b\r\n\r\n"),
     "trailer that is no field": chunked(b"1e\r\n" + MESSAGE + b"\r\n0\r\nX a\r\n\r\n"),
     "trailer with bare LF": chunked(b"1e\r\n" + MESSAGE + b"\r\n0\r\nX: a\n\r\n"),
@@ -172,6 +173,19 @@ def test_http2_preface(gateway):
 
 def test_tls_is_told_so(gateway):
     assert "TLS" in refused(gateway, b"\x16\x03\x01\x02\0", 400).json()["detail"]
+
+
+@pytest.mark.parametrize("line,status", [
+    (b"GET /\r\n", 400), (b"EHLO client.example\r\n", 400), (b"PING\r\n", 400),
+    (b"*1\r\n$4\r\nPING\r\n", 400), (b"GET / HTTP/2.0\r\n", 505), (b"\r\nGET /\r\n", 400)])
+def test_line_of_another_protocol(gateway, line, status):
+    """Nobody waits for headers that HTTP/0.9, or another protocol, does not have."""
+    with RawConn(gateway.port, timeout=5) as conn:
+        conn.send(line)
+        answer = conn.read_response()
+        assert answer.status == status
+        check_error(answer)
+        assert conn.read_to_end() == b""
 
 
 def test_refused_behind_good_ones(gateway):

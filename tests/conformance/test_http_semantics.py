@@ -308,6 +308,47 @@ def test_content_types(gateway, type_, status):
     assert ask(gateway, request).status == status
 
 
+@pytest.mark.parametrize("coding,status", [
+    (b"", 201), (b"identity", 201), (b"Identity", 201), (b"gzip", 415), (b"x-gzip", 415),
+    (b"br", 415), (b"identity, gzip", 415), (b"chunked", 415),
+    (b"identity\r\nContent-Encoding: gzip", 415)])
+def test_content_codings(gateway, coding, status):
+    """RFC 9110 sections 8.4 and 12.5.3: what would have to be unpacked is refused, and told why."""
+    request = post(headers=b"Content-Encoding: " + coding + b"\r\n")
+    answer = ask(gateway, request)
+    assert answer.status == status
+    assert answer.headers.get("accept-encoding") == (None if status == 201 else "identity")
+
+
+@pytest.mark.parametrize("value,applied", [
+    (b"wait=stored", True), (b"Wait=STORED", True), (b'wait="stored"', True),
+    (b"wait = stored", True), (b"wait=stored; a=b", True), (b"respond-async, wait=stored", True),
+    (b"a\r\nPrefer: wait=stored", True), (b"wait", False), (b"wait=", False), (b"wait=5", False),
+    (b"", False), (b",", False), (b"=stored", False), (b"wait=stored=x", False),
+    (b"await=stored", False), (b"x; wait=stored", False)])
+def test_preferences(gateway, value, applied):
+    """RFC 7240 section 2."""
+    answer = ask(gateway, post(headers=b"Prefer: " + value + b"\r\n"))
+    assert answer.status == 201
+    assert answer.headers.get("preference-applied") == ("wait=stored" if applied else None)
+
+
+@pytest.mark.parametrize("value,status", [
+    (b"TAG", 304), (b"W/TAG", 304), (b"*", 304), (b'"x", TAG', 304), (b'"x" ,\tW/TAG', 304),
+    (b'"x"\r\nIf-None-Match: TAG', 304), (b"", 200), (b'"x"', 200), (b'"', 200), (b"w/TAG", 200),
+    (b'"x' * 500, 200)])
+@pytest.mark.parametrize("target", [b"/rooms/conformance/messages?limit=1", b"/"])
+def test_if_none_match(gateway, target, value, status):
+    """RFC 9110 section 13.1.2: proxies that compress make weak tags of ours."""
+    if target != b"/":
+        ask(gateway, post())
+    tag = ask(gateway, get(target)).headers["etag"].encode()
+    value = value.replace(b"TAG", tag)
+    answer = ask(gateway, get(target, headers=b"If-None-Match: " + value + b"\r\n"))
+    assert answer.status == status and answer.headers["etag"].encode() == tag
+    assert bool(answer.body) == (status == 200)
+
+
 def test_empty_bodies(gateway):
     no_length = post(b"").replace(b"Content-Length: 0\r\n", b"")
     for request in (post(b""), post(b"", type_=b""), no_length):

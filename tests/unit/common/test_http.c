@@ -294,6 +294,55 @@ static void test_head_byte_by_byte(void **state)
     }
 }
 
+/* What is no request line is refused when the line is whole: nobody waits for headers that another
+ * protocol does not have. */
+static void test_line_refused_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        int status;
+    } table[] = {
+        {"GET /\r\n", 400},
+        {"EHLO client.example\r\n", 400},
+        {"PING\r\n", 400},
+        {"*1\r\n$4\r\nPING\r\n", 400},
+        {"GET / HTTP/2.0\r\n", 505},
+        {"GET x HTTP/1.1\r\n", 400},
+        {"\r\nGET /\r\n", 400},
+        {"GET /\r\nHost: a\r\n", 400},
+        {"GET / HTTP/1.1\r\n", 0},
+        {"GET /", 0},
+        {"GET /\r", 0},
+        {"\r\n", 0},
+        {"HEAD x HTTP/1.1\r\n", 0},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const char *bytes = table[i].bytes;
+        size_t whole = strlen(bytes), scanned = 0;
+        struct http_refusal at_once = {0}, in_pieces = {0};
+        assert_int_equal(http_head_end(bytes, whole, &scanned, &at_once), 0);
+        scanned = 0;
+        for (size_t len = 1; len <= whole && !in_pieces.status; len++)
+            assert_int_equal(http_head_end(bytes, len, &scanned, &in_pieces), 0);
+        assert_int_equal(at_once.status, table[i].status);
+        assert_int_equal(in_pieces.status, table[i].status);
+    }
+}
+
+static void test_etags(void **state)
+{
+    (void)state;
+    static const char *const naming[] = {"\"a\"",        "W/\"a\"",           "*",
+                                         "\"b\", \"a\"", "\"b\" ,\tW/\"a\" ", ",,\"a\""};
+    static const char *const others[] = {"",        "a",  "\"A\"",        "\"a",
+                                         "w/\"a\"", "W/", "\"b\", \"c\"", "**"};
+    for (size_t i = 0; i < sizeof naming / sizeof *naming; i++)
+        assert_true(http_etag_listed(str_of(naming[i]), STR("\"a\"")));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(http_etag_listed(str_of(others[i]), STR("\"a\"")));
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -419,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_keep_alive_and_expect),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_head_byte_by_byte),
+        cmocka_unit_test(test_line_refused_at_once),
+        cmocka_unit_test(test_etags),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_many_headers),
         cmocka_unit_test(test_query),

@@ -106,12 +106,34 @@ static void test_chunks_bounded(void **state)
     assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_BAD);
 }
 
+/* Each line may be short, and yet the framing many times the body. */
+static void test_extensions_bounded(void **state)
+{
+    (void)state;
+    static char text[HTTP_EXTRA_BYTES_MAX * 2], body[sizeof text];
+    const char chunk[] = "1;a=bcdefghijklmnopqrstuvwxyz\r\nx\r\n";
+    const size_t extension = strlen("a=bcdefghijklmnopqrstuvwxyz\r");
+    size_t body_len, taken, n = HTTP_EXTRA_BYTES_MAX / extension;
+    for (size_t i = 0; i < n; i++)
+        strcat(text, chunk);
+    assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_MORE);
+    assert_int_equal(body_len, n);
+    strcat(text, chunk);
+    assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_BAD);
+    /* Without extensions a body may come in as many chunks as it has bytes. */
+    for (*text = 0, n = 0; strlen(text) < sizeof text - 8; n++)
+        strcat(text, "1\r\nx\r\n");
+    assert_int_equal(feed(text, NULL, 0, body, &body_len, &taken), HTTP_CHUNK_MORE);
+    assert_int_equal(body_len, n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks_cut_everywhere),
         cmocka_unit_test(test_chunks_refused),
         cmocka_unit_test(test_chunks_bounded),
+        cmocka_unit_test(test_extensions_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
