@@ -48,6 +48,9 @@ def read_results(folder):
         except ValueError:
             bad.append(path.name)
             continue
+        if "costs" in result:
+            results.setdefault((server, workload), []).append(result["costs"])
+            continue
         if not result["complete"] or result["lost"] or result["doubled"] or result["out_of_order"]:
             bad.append(path.name)
             continue
@@ -69,11 +72,45 @@ def servers_of(results):
 
 
 def table(results):
+    """"" when none of these workloads was run."""
+    shown = {w for _, w, _, _ in COLUMNS}
+    measured = {key: runs for key, runs in results.items() if key[1] in shown}
+    if not measured:
+        return ""
     lines = ["| | " + " | ".join(c[0] for c in COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
-    for server in servers_of(results):
+    for server in servers_of(measured):
         cells = [cell(results.get((server, w), []), value, d) for _, w, value, d in COLUMNS]
         lines.append(f"| {NAMES.get(server, server)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def p99(runs):
+    return statistics.median(run["delivery_ms"]["p99"] for run in runs)
+
+
+def abuse_table(results):
+    """What 1,000 clients that chat notice of each kind of abuse; "" when that was not run."""
+    lines = ["| beside 1,000 clients that chat | undisturbed: p99, ms | abused: p99, ms | ratio |",
+             "| --- | ---: | ---: | ---: |"]
+    for (server, workload), runs in sorted(results.items()):
+        before = results.get((server, workload + "-before"))
+        if workload.startswith("abuse-") and before:
+            lines.append(f"| {NAMES.get(server, server)}, {workload[6:]} | {p99(before):.1f} | "
+                         f"{p99(runs):.1f} | {p99(runs) / p99(before):.2f} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def costs_table(results):
+    """CPU of a gateway for requests that it serves and that it refuses."""
+    lines = ["| request | status | CPU, µs | of a good one |", "| --- | ---: | ---: | ---: |"]
+    for (server, _), runs in sorted((k, v) for k, v in results.items() if k[1] == "costs"):
+        us = {name: statistics.median(run[name]["us"] for run in runs) for name in runs[0]}
+        for name, request in runs[0].items():
+            good = request["good"]
+            share = f"{us[name] / us[good]:.2f} of *{good}*" if good else ""
+            lines.append(f"| {NAMES.get(server, server)}: {name} | {request['status']} | "
+                         f"{us[name]:.1f} | {share} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def first_line(command):
@@ -146,7 +183,8 @@ def main():
     if not results:
         sys.exit("bench: nothing was measured")
     rounds = max(len(runs) for runs in results.values())
-    text = f"{table(results)}\n\nMedians of up to {rounds} rounds. {machine()}."
+    tables = [t for t in (table(results), abuse_table(results), costs_table(results)) if t]
+    text = "\n\n".join([*tables, f"Medians of up to {rounds} rounds. {machine()}."])
     print(text)
     (out / "images").mkdir(parents=True, exist_ok=True)
     page = out / "BENCHMARKS.md"
