@@ -46,11 +46,6 @@ static const uint64_t waits_ms[CONN_WAITS] = {
 
 static char shared[READ_BYTES]; /* whatever is read first comes here */
 
-static int conn_fd(const struct conn *c)
-{
-    return event_get_fd(&c->readable);
-}
-
 /* ---- what it waits for ---- */
 
 static enum conn_wait conn_waits_for(const struct conn *c)
@@ -378,12 +373,14 @@ static void conn_readable_cb(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct conn *c = arg;
+    server_begins_reading(c->server);
     if (!conn_wants_input(c))
         conn_set_reading(c, false);
     else if (c->state == CONN_LINGER)
         conn_discard(c);
     else
         conn_read(c);
+    server_has_read(c->server);
 }
 
 /* ---- output ---- */

@@ -230,7 +230,7 @@ int exchange_take(struct exchange *x, struct buf **in, struct buf **out)
     }
     struct server *s = c->server;
     assert(s->handling == c && c->first == x && !x->next && !x->answered);
-    int fd = event_get_fd(&c->readable);
+    int fd = conn_fd(c);
     s->counts.given_away++;
     buf_add(in, s->input->p, s->input->len);
     *out = c->out;

@@ -74,13 +74,14 @@ enum {
     RATE_REFUSALS_MS = 10000, /* … within this time: one more closes it with 4429 */
 
     /* The loop */
-    BATCH_JOBS = 64,       /* writes of one batch */
-    TURN_WRITE_US = 250,   /* of writing, then events are served */
-    TURN_REAPS = 64,       /* objects freed in one turn */
-    TURN_REAP_US = 250,    /* of closing WebSocket clients; the kernel takes its time for each */
-    TURN_ACCEPTS = 32,     /* of one readiness event */
-    READ_BYTES = 131072,   /* of one read */
-    WS_READ_BYTES = 16384, /* of one read of a WebSocket client: 800 small messages */
+    BATCH_JOBS = 64,      /* writes of one batch */
+    TURN_READ_US = 250,   /* of reading what clients send, then writes are served */
+    TURN_WRITE_US = 250,  /* of writing, then events are served */
+    TURN_REAPS = 64,      /* objects freed in one turn */
+    TURN_REAP_US = 250,   /* of closing WebSocket clients; the kernel takes its time for each */
+    TURN_ACCEPTS = 32,    /* of one readiness event */
+    READ_BYTES = 32768,   /* of one read of an HTTP connection */
+    WS_READ_BYTES = 4096, /* of one read of a WebSocket client: 200 small messages */
     LISTEN_BACKLOG = 4096,
     NOTSENT_LOWAT_BYTES = 65536, /* what the kernel may hoard for a slow client */
 

@@ -141,8 +141,10 @@ static bool listener_accept(struct server *s)
 static void listening_cb(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
+    struct server *s = arg;
+    server_begins_reading(s); /* who is accepted is read at once */
     for (int i = 0; i < TURN_ACCEPTS; i++)
-        if (!listener_accept(arg))
+        if (!listener_accept(s) || server_has_read(s))
             return;
 }
 

@@ -91,17 +91,36 @@ size_t server_unsent(const struct server *s)
 
 /* ---- the end of a turn ---- */
 
+/* The blocked ones parse on, while there is time and one in any case. The others are first in the
+ * next batch. */
+static void batch_resume(struct server *s, struct conn **picked, size_t n, uint64_t end_us)
+{
+    size_t done = 0;
+    for (bool time = true; done < n && time; done++) {
+        if (!picked[done]->blocked)
+            continue;
+        conn_resume(picked[done]);
+        time = now_us() < end_us;
+    }
+    while (n-- > done) {
+        struct conn *c = picked[n];
+        if (!c->blocked || c->is_owing || c->state == CONN_DOOMED)
+            continue;
+        c->is_owing = true;
+        TAILQ_INSERT_HEAD(&s->owing, c, owing);
+    }
+}
+
 /* Takes connections off the list of the owing. Only when all are chosen do the blocked ones parse
  * on: that may put any of them on the list again, and none may be in a batch twice. */
-static size_t batch_pick(struct server *s, struct conn **picked)
+static size_t batch_pick(struct server *s, struct conn **picked, uint64_t end_us)
 {
     size_t n = 0;
     for (struct conn *c; n < BATCH_JOBS && (c = TAILQ_FIRST(&s->owing)); picked[n++] = c) {
         TAILQ_REMOVE(&s->owing, c, owing);
         c->is_owing = false;
     }
-    for (size_t i = 0; i < n; i++)
-        conn_resume(picked[i]);
+    batch_resume(s, picked, n, end_us);
     return n;
 }
 
@@ -117,7 +136,7 @@ static void batch_write(struct conn **picked, size_t count)
             continue;
         iovs[n] = (struct iovec){c->out->bytes + c->out->off, c->out->len};
         jobs[n] = (struct batch_job){
-            .fd = event_get_fd(&c->readable), .iov = &iovs[n], .iovs = 1, .len = iovs[n].iov_len};
+            .fd = conn_fd(c), .iov = &iovs[n], .iovs = 1, .len = iovs[n].iov_len};
         conns[n++] = c;
     }
     if (n)
@@ -133,7 +152,7 @@ static void server_write(struct server *s)
     struct conn *picked[BATCH_JOBS];
     uint64_t end_us = now_us() + TURN_WRITE_US;
     do {
-        size_t count = batch_pick(s, picked);
+        size_t count = batch_pick(s, picked, end_us);
         batch_write(picked, count);
     } while (!TAILQ_EMPTY(&s->owing) && now_us() < end_us);
 }
@@ -154,9 +173,24 @@ static void server_shed(struct server *s)
         conn_doom(c);
 }
 
+void server_begins_reading(struct server *s)
+{
+    if (!s->reading_since_us)
+        s->reading_since_us = now_us();
+}
+
+bool server_has_read(struct server *s)
+{
+    bool over = now_us() >= s->reading_since_us + TURN_READ_US;
+    if (over)
+        event_base_loopbreak(s->base);
+    return over;
+}
+
 bool server_turn(struct server *s)
 {
     assert(!s->handling);
+    s->reading_since_us = 0;
     server_shed(s);
     if (!TAILQ_EMPTY(&s->owing))
         server_write(s);

@@ -120,8 +120,9 @@ struct server {
     struct server_counts counts;
     size_t exchanges; /* of all connections */
 
-    struct conn *handling; /* its input is being parsed, perhaps within ops->request */
-    struct input *input;   /* of handling */
+    struct conn *handling;     /* its input is being parsed, perhaps within ops->request */
+    struct input *input;       /* of handling */
+    uint64_t reading_since_us; /* the first read of this turn; 0: none yet */
 
     time_t date_s; /* the second that date tells */
     char date[40]; /* Date: …, with its CR LF */
@@ -133,6 +134,16 @@ void listener_close(struct server *s);
 
 /* The guest of a connection has gone. */
 void listener_tell_closed(struct conn *c);
+
+static inline int conn_fd(const struct conn *c)
+{
+    return event_get_fd(&c->readable);
+}
+
+/* server.c: around each read. When the reads of a turn have taken TURN_READ_US, the turn ends: who
+ * is readable still is first in the next one, behind the writes. True: it ends. */
+void server_begins_reading(struct server *s);
+bool server_has_read(struct server *s);
 
 /* conn.c: takes the descriptor and the guest, and reads at once. */
 void conn_new(struct server *s, int fd, const struct address *peer, void *guest);

@@ -27,7 +27,7 @@
 
 enum {
     REASON_MAX = 123,   /* bytes of a close frame's reason, RFC 6455 section 5.5 */
-    READY_CLIENTS = 64, /* read in one turn */
+    READY_CLIENTS = 64, /* read in one turn at the most */
 };
 
 static void ready_cb(evutil_socket_t fd, short what, void *arg);
@@ -404,14 +404,19 @@ static void client_ready(struct client *c, uint32_t events)
         client_readable(c);
 }
 
-/* A client doomed by an earlier one is watched no more, and freed at the end of the turn. */
+/* The kernel tells of those who are ready in turn, one at a time: who was told of and not read for
+ * lack of time would lose its place. A client doomed by an earlier one is watched no more, and
+ * freed at the end of the turn. */
 static void ready_cb(evutil_socket_t fd, short what, void *arg)
 {
     (void)what, (void)arg;
-    struct epoll_event events[READY_CLIENTS];
-    int n = epoll_wait(fd, events, READY_CLIENTS, 0);
-    for (int i = 0; i < n; i++)
-        client_ready(events[i].data.ptr, events[i].events);
+    struct epoll_event e;
+    uint64_t end_us = now_us() + TURN_READ_US;
+    for (int left = READY_CLIENTS; left && epoll_wait(fd, &e, 1, 0) == 1; left--) {
+        client_ready(e.data.ptr, e.events);
+        if (now_us() >= end_us)
+            break;
+    }
 }
 
 void client_new(struct clients *cs, int fd, struct guest *guest, struct room *room, bool resume,

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/server_internal.h"
 
 #define HOST "Host: a\r\n"
@@ -74,6 +75,13 @@ static inline void answer_body(struct exchange *x, struct str body)
     answer(x, text);
 }
 
+/* Uses up all the time that a turn has for reading. */
+static inline void waste_a_turn(void)
+{
+    for (uint64_t end_us = now_us() + TURN_READ_US; now_us() < end_us;)
+        ;
+}
+
 static inline void handle(void *ctx, struct exchange *x, const struct http_request *req,
                           struct str body)
 {
@@ -94,6 +102,8 @@ static inline void handle(void *ctx, struct exchange *x, const struct http_reque
         exchange_respond(x, &(struct response){.status = 304, .headers = STR("ETag: \"1\"\r\n")});
     else if (str_eq(req->path, STR("/big")))
         exchange_respond(x, &(struct response){.status = 200, .body = {big, sizeof big}});
+    else if (str_eq(req->path, STR("/slow")))
+        waste_a_turn(), answer(x, "slow");
     else
         answer(x, "now");
 }

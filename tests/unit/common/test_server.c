@@ -299,6 +299,50 @@ static void test_continue(void **state)
     close(fd);
 }
 
+/* However many are readable: what the first one costs is all that a turn reads, and all have their
+ * turn. */
+static void test_reads_of_a_turn_bounded(void **state)
+{
+    (void)state;
+    int fds[CONNS_MAX - 1];
+    const size_t n = sizeof fds / sizeof *fds;
+    for (size_t i = 0; i < n; i++)
+        fds[i] = dial();
+    turn();
+    for (size_t i = 0; i < n; i++)
+        assert_true(send(fds[i], GET("/slow"), strlen(GET("/slow")), 0) > 0);
+    for (size_t i = 1; i <= n; i++) {
+        event_base_loop(rig.base, EVLOOP_ONCE);
+        assert_int_equal(rig.requests, i);
+        server_turn(rig.server);
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(hear(fds[i]), OK("4", "slow"));
+        close(fds[i]);
+    }
+}
+
+/* Likewise for requests that had to wait, and are taken up when the answers before are sent. */
+static void test_resumes_of_a_turn_bounded(void **state)
+{
+    (void)state;
+    int fds[CONNS_MAX - 1];
+    const size_t n = sizeof fds / sizeof *fds;
+    for (size_t i = 0; i < n; i++)
+        fds[i] = dial_and_say(POST("/late", "0", "") GET("/slow"));
+    assert_int_equal(rig.requests, n);
+    for (size_t i = 0; i < n; i++)
+        answer(rig.held[i], "x");
+    for (size_t i = 1; i <= n; i++) {
+        assert_true(server_turn(rig.server));
+        assert_int_equal(rig.requests, n + i);
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(hear(fds[i]), OK("1", "x") OK("4", "slow"));
+        close(fds[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +354,8 @@ int main(void)
         TEST(test_classes),
         TEST(test_pipeline_bounded),
         TEST(test_unsent_bounded),
+        TEST(test_reads_of_a_turn_bounded),
+        TEST(test_resumes_of_a_turn_bounded),
         TEST(test_unsent_of_all_bounded),
         TEST(test_bad_request_ends),
         TEST(test_refused_before_body),
