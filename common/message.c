@@ -146,23 +146,26 @@ static void report_length(struct buf **errors, const char *type, const char *loc
 /* ---- reading a draft ---- */
 
 /* Reads a string of 1 to chars_max characters, or reports why it is none. */
-static void read_string(struct json_object *value, const char *loc_json, size_t chars_max,
+static bool read_string(struct json_object *value, const char *loc_json, size_t chars_max,
                         struct str *out, struct buf **errors)
 {
     if (!json_object_is_type(value, json_type_string)) {
         report(errors, "string_type", loc_json, "Input should be a valid string", value, NULL);
-        return;
+        return false;
     }
-    *out = string_of(value);
-    if (!out->len)
+    struct str s = string_of(value);
+    if (!s.len)
         report_length(errors, "string_too_short", loc_json, value, "at least", "min_length", 1);
-    else if (utf8_chars(*out) > chars_max)
+    else if (utf8_chars(s) > chars_max)
         report_length(errors, "string_too_long", loc_json, value, "at most", "max_length",
                       chars_max);
-    else if (has_nul(*out))
+    else if (has_nul(s))
         report(errors, "string_pattern_mismatch", loc_json,
                "String should match pattern '^[^\\x00]*$'", value,
                "{\"pattern\":\"^[^\\\\x00]*$\"}");
+    else
+        *out = s;
+    return out->len > 0;
 }
 
 static void read_required(struct json_object *body, const char *name, const char *loc_json,
@@ -208,9 +211,9 @@ static enum draft_result read_fields(struct draft *d, struct json_object *body,
         read_required(body, "content", "[\"body\",\"content\"]", content_chars_max, &d->content,
                       errors);
     }
-    d->has_nonce = with_nonce && json_object_object_get_ex(body, "nonce", &nonce);
-    if (d->has_nonce)
-        read_string(nonce, "[\"body\",\"nonce\"]", NONCE_CHARS_MAX, &d->nonce, errors);
+    if (with_nonce && json_object_object_get_ex(body, "nonce", &nonce))
+        d->has_nonce =
+            read_string(nonce, "[\"body\",\"nonce\"]", NONCE_CHARS_MAX, &d->nonce, errors);
     if (with_nonce && json_object_object_get_ex(body, "wait", &wait))
         read_wait(d, wait, errors);
     return *errors ? DRAFT_INVALID : ping ? DRAFT_PING : DRAFT_OK;
@@ -256,7 +259,6 @@ enum draft_result draft_parse(struct draft *d, struct str text, size_t content_c
         buf_add_char(detail, '[');
         buf_add_str(detail, buf_str(errors));
         buf_add_char(detail, ']');
-        draft_done(d);
     }
     buf_free(&errors);
     return result;

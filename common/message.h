@@ -21,9 +21,9 @@ struct draft {
     struct str username; /* 1 to USERNAME_CHARS_MAX characters */
     struct str content;  /* 1 to content_chars_max characters */
     struct str nonce;    /* empty when there is none; never of an HTTP body */
-    bool has_nonce;
-    bool wait_stored; /* "wait":"stored"; never of an HTTP body */
-    void *parsed;     /* owns the strings; draft_done frees it */
+    bool has_nonce;      /* and it is valid */
+    bool wait_stored;    /* "wait":"stored"; never of an HTTP body */
+    void *parsed;        /* owns the strings; draft_done frees it */
 };
 
 enum draft_result {
@@ -36,9 +36,10 @@ enum draft_result {
 };
 
 /*
- * Reads a body or a frame. On DRAFT_OK and DRAFT_PING the caller calls draft_done later; otherwise
- * a JSON array of all that is wrong, in the order username, content, nonce, wait and in pydantic's
- * form, is appended to *detail:
+ * Reads a body or a frame; the caller calls draft_done later, whatever the result is. Unless it is
+ * DRAFT_OK or DRAFT_PING, a JSON array of all that is wrong, in the order username, content, nonce,
+ * wait and in pydantic's form, is appended to *detail, and of the draft only the nonce may be used:
+ * it names the message that is refused.
  * [{"type":"missing","loc":["body","content"],"msg":"Field required","input":{…}}].
  * with_nonce says that a nonce (a string of 1 to NONCE_CHARS_MAX characters) and a wait ("log" or
  * "stored") may be there; else fields of these names are ignored like every other. Lengths count

@@ -19,14 +19,25 @@ struct framed {
     char *nonce; /* as JSON, or NULL */
 };
 
+/* The nonce of the frame that is answered, where it had one. */
+static void add_nonce(struct buf **text, const struct draft *d)
+{
+    if (!d->has_nonce)
+        return;
+    buf_add_str(text, STR(",\"nonce\":"));
+    json_add_string(text, d->nonce);
+}
+
 /* Who types `hello` into a WebSocket tester is told what to send. */
-static void frame_error(struct client *c, const char *code, struct str detail)
+static void frame_error(struct client *c, const char *code, struct str detail,
+                        const struct draft *d)
 {
     struct buf *text = NULL;
     buf_printf(&text, "{\"type\":\"error\",\"code\":\"%s\",\"detail\":", code);
     buf_add_str(&text, detail);
     buf_add_str(&text, STR(",\"hint\":"));
     json_add_string(&text, STR("send {\"username\":\"Ana\",\"content\":\"Hola\"}"));
+    add_nonce(&text, d);
     buf_add_char(&text, '}');
     client_send(c, WS_TEXT, buf_str(text));
     buf_free(&text);
@@ -83,10 +94,7 @@ static void frame_pong(struct client *c, const struct draft *ping)
 {
     struct buf *pong = NULL;
     buf_add_str(&pong, STR("{\"type\":\"pong\""));
-    if (ping->has_nonce) {
-        buf_add_str(&pong, STR(",\"nonce\":"));
-        json_add_string(&pong, ping->nonce);
-    }
+    add_nonce(&pong, ping);
     buf_add_char(&pong, '}');
     client_send(c, WS_TEXT, buf_str(pong));
     buf_free(&pong);
@@ -105,17 +113,14 @@ void frames_hello(const struct routes *r, struct buf **out)
     buf_free(&hello);
 }
 
-/* It is over its rate: d is its message, or NULL when that could not be read. */
+/* It is over its rate. */
 static void frame_limited(struct client *c, const struct draft *d, const char *why,
                           uint64_t retry_s)
 {
     struct buf *text = NULL;
     buf_add_str(&text, STR("{\"type\":\"error\",\"code\":\"rate_limited\",\"detail\":"));
     json_add_bytes(&text, str_of(why));
-    if (d && d->has_nonce) {
-        buf_add_str(&text, STR(",\"nonce\":"));
-        json_add_string(&text, d->nonce);
-    }
+    add_nonce(&text, d);
     buf_printf(&text, ",\"retry_after\":%" PRIu64 "}", retry_s);
     client_send(c, WS_TEXT, buf_str(text));
     buf_free(&text);
@@ -130,14 +135,12 @@ void routes_frame(void *ctx, struct client *c, struct str text)
     uint64_t retry_s = 0;
     enum guest_answer welcome = guests_frame(r->guests, c->guest, now_us(), &why, &retry_s);
     enum draft_result result = draft_parse(&d, text, r->settings->content_max, true, &detail);
-    bool read = result == DRAFT_OK || result == DRAFT_PING;
     if (welcome != GUEST_WELCOME) {
-        frame_limited(c, read ? &d : NULL, why, retry_s);
+        frame_limited(c, &d, why, retry_s);
         if (welcome == GUEST_ABUSIVE)
             client_close(c, WS_CLOSE_RATE, why);
         buf_free(&detail);
-        if (read)
-            draft_done(&d);
+        draft_done(&d);
         return;
     }
     if (result == DRAFT_PING) {
@@ -148,8 +151,9 @@ void routes_frame(void *ctx, struct client *c, struct str text)
     if (result != DRAFT_OK) {
         r->invalid[SEND_WS]++;
         frame_error(c, result == DRAFT_INVALID ? "invalid_message" : "invalid_json",
-                    buf_str(detail));
+                    buf_str(detail), &d);
         buf_free(&detail);
+        draft_done(&d);
         return;
     }
     struct framed *f = mem_zalloc(sizeof *f);

@@ -206,6 +206,7 @@ void posting_take(struct routes *r, struct exchange *x, const struct http_reques
         r->invalid[SEND_HTTP]++;
         answer_detail(x, 422, STR(""), buf_str(detail));
         buf_free(&detail);
+        draft_done(&d);
         return;
     }
     const struct send send = {

@@ -207,6 +207,22 @@ def test_schema_of_a_frame_is_what_the_gateway_takes(cluster):
         assert refused is not contract.asyncapi.taken(frame), (frame, client.frames[before:])
 
 
+def test_an_error_names_the_frame(cluster):
+    """By its nonce, where that is valid: what was refused, and no other."""
+    client = cluster.subscribe(history=0)
+    for frame in ({"nonce": "n1"}, {**MESSAGE, "username": 1, "nonce": "é\"2"},
+                  {**MESSAGE, "wait": "never", "nonce": "n" * 128}):
+        client.send_text(json.dumps(frame))
+        assert "hint" in client.wait_event(type="error", code="invalid_message",
+                                           nonce=frame["nonce"])
+    for number, nonce in enumerate(("", 5, "n" * 129, "a\0")):
+        client.send_text(json.dumps({**MESSAGE, "nonce": nonce}))
+        client.send_text(json.dumps({"type": "ping", "nonce": f"behind {number}"}))
+        client.wait_event(type="pong", nonce=f"behind {number}")
+    errors = [frame for frame in map(json.loads, client.frames) if frame.get("type") == "error"]
+    assert len(errors) == 7 and not any("nonce" in error for error in errors[3:])
+
+
 def test_who_types_hello_is_told_what_to_send(cluster):
     client = cluster.subscribe()
     client.send_text("hello")

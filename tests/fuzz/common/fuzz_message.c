@@ -109,13 +109,15 @@ static void check_draft(struct str text, bool with_nonce, struct fuzz_random *ra
         draft_done(&d);
         return;
     }
+    assert(with_nonce || !d.has_nonce);
+    if (d.has_nonce)
+        check_text(d.nonce, NONCE_CHARS_MAX);
     if (result == DRAFT_PING) {
         assert(with_nonce && !detail && !d.username.len && !d.content.len);
-        if (d.has_nonce)
-            check_text(d.nonce, NONCE_CHARS_MAX);
         draft_done(&d);
         return;
     }
+    draft_done(&d);
     assert((result == DRAFT_EMPTY) == (text.len == 0));
     assert(!json_check(buf_str(detail), JSON_DEPTH_MAX + 3, &at));
     assert(buf_len(detail) <= DETAIL_BYTES_MAX);

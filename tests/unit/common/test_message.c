@@ -19,7 +19,7 @@ static void assert_refused(struct str body, bool with_nonce, enum draft_result r
     struct draft d;
     struct buf *detail = NULL;
     assert_int_equal(draft_parse(&d, body, CONTENT_CHARS_MAX, with_nonce, &detail), result);
-    assert_null(d.parsed);
+    draft_done(&d);
     buf_add_char(&detail, 0);
     assert_string_equal(buf_str(detail).p, expected);
     buf_free(&detail);
@@ -83,11 +83,39 @@ static void pings(void **state)
     accepted("{\"type\":\"ping\",\"username\":\"a\",\"content\":\"b\"}", true, &d);
     draft_done(&d);
     assert_int_equal(draft_parse(&d, ping, CONTENT_CHARS_MAX, false, &detail), DRAFT_INVALID);
+    assert_false(d.has_nonce);
+    draft_done(&d);
     buf_free(&detail);
     const char *none[] = {"{\"type\":\"pong\"}", "{\"type\":5}",
                           "{\"type\":\"ping\",\"content\":\"b\"}"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         assert_int_equal(draft_parse(&d, str_of(none[i]), 9, true, &detail), DRAFT_INVALID);
+        draft_done(&d);
+        buf_free(&detail);
+    }
+}
+
+static void refused_nonces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *frame, *nonce;
+    } cases[] = {
+        {"{\"nonce\":\"n1\"}", "n1"},
+        {"{\"username\":5,\"content\":\"b\",\"nonce\":\"\\u00e9\"}", "\xC3\xA9"},
+        {"{\"type\":\"ping\",\"wait\":5,\"nonce\":\"p\"}", "p"},
+        {"{\"username\":\"a\",\"content\":\"\"}", NULL},
+        {"{\"username\":\"a\",\"content\":\"b\",\"nonce\":\"\"}", NULL},
+        {"{\"username\":\"a\",\"content\":\"b\",\"nonce\":\"a\\u0000\"}", NULL},
+        {"{\"content\":\"b\",\"nonce\":5}", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct draft d;
+        struct buf *detail = NULL;
+        assert_int_equal(draft_parse(&d, str_of(cases[i].frame), 9, true, &detail), DRAFT_INVALID);
+        assert_int_equal(d.has_nonce, cases[i].nonce != NULL);
+        assert_true(str_eq(d.nonce, str_of(cases[i].nonce)));
+        draft_done(&d);
         buf_free(&detail);
     }
 }
@@ -177,8 +205,7 @@ static enum draft_result parse_body(struct buf *body, struct buf **detail)
 {
     struct draft d;
     enum draft_result r = draft_parse(&d, buf_str(body), 3, false, detail);
-    if (r == DRAFT_OK)
-        draft_done(&d);
+    draft_done(&d);
     buf_free(&body);
     return r;
 }
@@ -424,21 +451,14 @@ static void no_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_drafts),
-        cmocka_unit_test(pings),
-        cmocka_unit_test(no_object),
-        cmocka_unit_test(no_json),
-        cmocka_unit_test(missing_and_mistyped),
-        cmocka_unit_test(nul_in_a_text),
-        cmocka_unit_test(lengths),
-        cmocka_unit_test(long_inputs),
-        cmocka_unit_test(entries),
-        cmocka_unit_test(room_names),
-        cmocka_unit_test(writing),
-        cmocka_unit_test(peeking),
-        cmocka_unit_test(peeking_at_long_rooms),
-        cmocka_unit_test(there_and_back),
-        cmocka_unit_test(no_messages),
+        cmocka_unit_test(good_drafts),    cmocka_unit_test(pings),
+        cmocka_unit_test(refused_nonces), cmocka_unit_test(no_object),
+        cmocka_unit_test(no_json),        cmocka_unit_test(missing_and_mistyped),
+        cmocka_unit_test(nul_in_a_text),  cmocka_unit_test(lengths),
+        cmocka_unit_test(long_inputs),    cmocka_unit_test(entries),
+        cmocka_unit_test(room_names),     cmocka_unit_test(writing),
+        cmocka_unit_test(peeking),        cmocka_unit_test(peeking_at_long_rooms),
+        cmocka_unit_test(there_and_back), cmocka_unit_test(no_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
