@@ -357,6 +357,15 @@ static bool refuse(void *ctx, const struct http_request *req, struct response *r
     return refusal->status;
 }
 
+/* False: it is a 415. */
+static bool body_readable(struct exchange *x, const struct http_request *req)
+{
+    struct str headers, why = posting_unreadable(req, &headers);
+    if (why.len)
+        answer_json(x, 415, headers, why);
+    return !why.len;
+}
+
 static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
 {
     struct routes *r = ctx;
@@ -382,10 +391,9 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
         asset_answer(asset_find(req->path), x, req);
     } else if (route == ROUTE_METRICS) {
         metrics_answer(r, x);
-    } else if (route == ROUTE_FAULTS && !posting_is_json(req)) {
-        exchange_fail(x, 415, "Send application/json");
-    } else if (route == ROUTE_FAULTS || route == ROUTE_LAB) {
-        gateway_lab_answer(r->lab, x, req, body);
+    } else if (route == ROUTE_LAB || route == ROUTE_FAULTS) {
+        if (route == ROUTE_LAB || body_readable(x, req))
+            gateway_lab_answer(r->lab, x, req, body);
     } else {
         probe(r, x, req, route);
     }

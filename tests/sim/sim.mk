@@ -21,7 +21,7 @@ $(BUILD)/sim/%.o: %.c $(SIM_HEADERS) $(BUILD)/flags
 	$(call say,SIM,$<)
 	$(Q)$(SIM_COMPILE) -MMD -MP -c -o $@ $<
 
-$(BUILD)/chat-sim: $(SIM_OBJECTS) $(call embedded,common,*.lua)
+$(BUILD)/chat-sim: $(SIM_OBJECTS) $(SCRIPTS:common/%=$(BUILD)/gen/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(SIM_LIBS)
 	@{ echo 'SIM_COMPILE="$(SIM_COMPILE)"'; echo 'SIM_LINK="$(LINK)"'; \
