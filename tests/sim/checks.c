@@ -16,6 +16,7 @@
  *   MISSING   a subscriber that stayed or resumed lacks a message of its room
  *   RESET     a subscriber is told that an id which it has was never given
  *   OPENING   the persister opens a log anew that is open at its server, as it left it
+ *   ADVANCE   an advance was done at a server where the log is not open
  *   AGREE     a gateway's room holds something else than the file
  *   ALIVE     after the last fault something does not work again
  *
@@ -192,7 +193,10 @@ void scripts_checked(struct server *s, enum redis_script script, const struct st
     if (script == REDIS_OPEN && reply->n == 1 && str_eq(args[0], STR("seal")))
         sealed_here(s, args[1]);
     struct str token = db_hash_get(&s->db, state_key, STR("token"));
+    bool advanced = script == REDIS_OPEN && reply->n == 1 && str_eq(args[0], STR("advance"));
     if (!str_eq(token, str_of(s->replid))) {
+        if (advanced)
+            violation("ADVANCE at %c, which was not opened", s->name);
         standings[s - servers] = (struct standing){0};
         return;
     }
@@ -217,8 +221,7 @@ void scripts_checked(struct server *s, enum redis_script script, const struct st
                   " came after %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
                   s->name, now.seq, now.lease, now.stored, now.base, was->seq, was->lease,
                   was->stored, was->base);
-    now.advanced = (was->advanced && was->opening == now.opening) ||
-                   (script == REDIS_OPEN && reply->n == 1 && str_eq(args[0], STR("advance")));
+    now.advanced = advanced || (was->advanced && was->opening == now.opening);
     *was = now;
 }
 
