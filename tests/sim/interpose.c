@@ -300,12 +300,25 @@ int shutdown(int fd, int how)
     return fd < FD_BASE ? (int)syscall(SYS_shutdown, fd, how) : 0;
 }
 
+/* The end of the stream, behind the last bytes. */
+static void end_cb(void *arg, uint64_t n)
+{
+    (void)n;
+    struct peer *p = arg;
+    if (p->open)
+        subscriber_lost(p);
+}
+
 int close(int fd)
 {
     if (fd < FD_BASE)
         return (int)syscall(SYS_close, fd);
-    if (fd < POLL_BASE)
-        peer_of(fd)->poll = NULL;
+    if (fd < POLL_BASE) {
+        struct peer *p = peer_of(fd);
+        uint64_t at_us = world.now_us + 5 * MS;
+        p->poll = NULL;
+        event_at(at_us < p->arrives_us ? p->arrives_us : at_us, NULL, end_cb, p, 0);
+    }
     return 0;
 }
 

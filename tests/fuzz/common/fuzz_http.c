@@ -103,6 +103,20 @@ static void check_clean(struct str s)
            (!memchr(s.p, '\r', s.len) && !memchr(s.p, '\n', s.len) && !memchr(s.p, 0, s.len)));
 }
 
+/* A list names a tag when something in it does, and a weak tag is as good as a strong one. */
+static void check_etags(struct str list)
+{
+    const struct str tag = STR("\"a\"");
+    bool named = http_etag_listed(list, tag);
+    struct buf *longer = NULL;
+    buf_add_str(&longer, list);
+    buf_add_str(&longer, STR(", \"b\""));
+    assert(http_etag_listed(buf_str(longer), tag) == named);
+    buf_add_str(&longer, STR(",W/\"a\""));
+    assert(http_etag_listed(buf_str(longer), tag));
+    buf_free(&longer);
+}
+
 static void check_request(const struct http_request *req, struct str head)
 {
     assert(req->method_name.len && req->target.len && req->path.len);
@@ -115,6 +129,7 @@ static void check_request(const struct http_request *req, struct str head)
         check_clean(req->headers[i].name);
         check_clean(req->headers[i].value);
     }
+    check_etags(http_header(req, "if-none-match"));
     size_t hosts = http_header_count(req, "host");
     assert(hosts == 1 || (hosts == 0 && req->http_1_0));
     assert(!(req->chunked && req->has_length) && !(req->chunked && req->http_1_0));

@@ -7,7 +7,7 @@
  *     it was;
  *   - a refused one is told by a JSON array whose length is bounded;
  *   - a text that message_parse takes is what message_add writes for it, byte for byte, and is
- * found by message_peek too, with the same id and room.
+ *     found by message_peek too, with the same id, room and time.
  */
 #include <json-c/json.h>
 
@@ -132,14 +132,16 @@ static void check_message(struct str text)
 {
     struct message m;
     struct str room;
-    uint64_t id, ms;
+    uint64_t id, ms, peeked_ms;
     bool peek = message_peek(text, &id, &room);
+    bool timed = peek && message_peek_time(text, room, &peeked_ms);
     if (peek)
         assert(id >= 1 && id <= INT64_MAX && room_name_valid(room));
     if (!message_parse(&m, text))
         return;
     assert(peek && m.id == id && str_eq(m.room, room));
-    assert(iso_time_read(m.created_at, &ms) && ms == m.created_ms);
+    bool has_time = iso_time_read(m.created_at, &ms);
+    assert(has_time && ms == m.created_ms && timed && ms == peeked_ms);
     struct buf *again = NULL;
     message_add(&again, m.id, m.username, m.content, m.created_at, m.room);
     assert(str_eq(buf_str(again), text));
