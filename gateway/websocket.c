@@ -80,6 +80,68 @@ bool ws_key_valid(struct str key)
     return true;
 }
 
+static bool is_token(char c)
+{
+    return c > ' ' && c < 127 && !strchr("()<>@,;:\\\"/[]?={}", c);
+}
+
+static void skip_blanks(struct str *s)
+{
+    while (s->len && (*s->p == ' ' || *s->p == '\t'))
+        s->p++, s->len--;
+}
+
+static bool take_char(struct str *s, char c)
+{
+    skip_blanks(s);
+    if (!s->len || *s->p != c)
+        return false;
+    s->p++, s->len--;
+    return true;
+}
+
+static bool take_token(struct str *s)
+{
+    skip_blanks(s);
+    const char *start = s->p;
+    while (s->len && is_token(*s->p))
+        s->p++, s->len--;
+    return s->p > start;
+}
+
+/* A value may be quoted, but has to be a token then, too (RFC 6455 section 9.1). */
+static bool take_value(struct str *s)
+{
+    if (!take_char(s, '"'))
+        return take_token(s);
+    return s->len && is_token(*s->p) && take_token(s) && s->len && *s->p == '"' &&
+           take_char(s, '"');
+}
+
+/* Tokens between commas, where any may be missing; with ;name and ;name=value behind them where
+ * there may be parameters. */
+static bool is_list(struct str s, bool with_parameters)
+{
+    for (bool more = true; more; more = take_char(&s, ',')) {
+        if (!take_token(&s))
+            continue;
+        while (with_parameters && take_char(&s, ';'))
+            if (!take_token(&s) || (take_char(&s, '=') && !take_value(&s)))
+                return false;
+    }
+    skip_blanks(&s);
+    return !s.len;
+}
+
+static bool all_lists(const struct http_request *req, const char *name, bool with_parameters)
+{
+    for (size_t i = 0; i < req->nheaders; i++)
+        if (str_eq_nocase(req->headers[i].name, str_of(name)) &&
+            !is_list(req->headers[i].value, with_parameters))
+            return false;
+    return true;
+}
+
 const char *ws_handshake_fault(const struct http_request *req)
 {
     if (req->method != HTTP_GET)
@@ -95,6 +157,10 @@ const char *ws_handshake_fault(const struct http_request *req)
         return "Sec-WebSocket-Version is there more than once";
     if (req->chunked || req->length)
         return "a handshake has no body";
+    if (!all_lists(req, "Sec-WebSocket-Extensions", true))
+        return "Sec-WebSocket-Extensions is malformed";
+    if (!all_lists(req, "Sec-WebSocket-Protocol", false))
+        return "Sec-WebSocket-Protocol is malformed";
     return NULL;
 }
 

@@ -36,7 +36,9 @@ def test_accept(gateway):
     UPGRADE + KEY + VERSION + b"Content-Length: 0\r\n",
     UPGRADE + KEY + VERSION + b"Sec-WebSocket-Protocol: chat\r\n",
     UPGRADE + KEY + VERSION + b"Sec-WebSocket-Extensions: x-unknown; a=1\r\n",
+    UPGRADE + KEY + VERSION + b"Sec-WebSocket-Protocol: a,\tb, v1.chat\r\n",
     UPGRADE + KEY + VERSION + b"Sec-WebSocket-Extensions:\r\n",
+    UPGRADE + KEY + VERSION + b'Sec-WebSocket-Extensions: x-unknown; a ; b = "c";d=1 ,, x-e\r\n',
     UPGRADE + KEY + VERSION + b"Origin: null\r\n",
     UPGRADE + VERSION + b"Sec-WebSocket-Key:  dGhlIHNhbXBsZSBub25jZQ== \r\n"])
 def test_accepted(gateway, headers):
@@ -66,6 +68,11 @@ def test_accepted(gateway, headers):
     (UPGRADE + VERSION + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j\r\n", 400),
     (UPGRADE + VERSION + b"Sec-WebSocket-Key: dGhl HNhbXBsZSBub25jZQ==\r\n", 400),
     (UPGRADE + VERSION + b"Sec-WebSocket-Key: " + b"A" * 4096 + b"\r\n", 400),
+    *((UPGRADE + KEY + VERSION + b"Sec-WebSocket-Extensions: " + offer + b"\r\n", 400)
+      for offer in (b"permessage-deflate;", b";", b"a=b", b"a; =b", b"a; b=", b'a; b="c', b'a; b="c d"',
+                    b'a; b=""', b"a b", b"a; b c", b"a/b", b"a; b==c", b"ok, a;", b"\xe9")),
+    *((UPGRADE + KEY + VERSION + b"Sec-WebSocket-Protocol: " + offer + b"\r\n", 400)
+      for offer in (b"(", b"a b", b"a;b", b'"a"', b"a=b", b"ok, a/b", b"\xe9")),
     (UPGRADE + KEY + VERSION + b"Content-Length: 5\r\n", 400),
     (UPGRADE + KEY + VERSION + b"Transfer-Encoding: chunked\r\n", 400)])
 def test_refused(gateway, headers, status):

@@ -3,16 +3,12 @@
  * Sec-WebSocket-Extensions. Properties: an offer that was taken names the extension and has a
  * window that was asked for; the answer is itself an offer that is taken, with the same window; a
  * taken list is taken as well behind an offer of something else, in the same line of the header or
- * in another; a larger least window never takes more.
- */
-/*
- * Sec-WebSocket-Extensions. Properties: an offer that was taken names the extension and has a
- * window that was asked for; the answer is itself an offer that is taken, with the same window; a
- * taken list is taken as well behind an offer of something else; a larger least window never takes
- * more.
+ * in another; a larger least window never takes more. A well-formed list stays so behind another
+ * offer, and is malformed with an empty parameter behind it.
  */
 #include "common/http.h"
 #include "gateway/deflate.h"
+#include "gateway/websocket.h"
 #include "tests/fuzz/fuzz.h"
 
 static bool accept(struct str offers, unsigned least, unsigned *bits)
@@ -50,6 +46,22 @@ static bool negotiate(struct str offers, unsigned *bits)
     return taken;
 }
 
+static bool well_formed(const char *before, struct str offers, const char *behind)
+{
+    struct buf *all = NULL;
+    buf_add_str(&all, str_of(before));
+    buf_add_str(&all, offers);
+    buf_add_str(&all, str_of(behind));
+    const struct http_header lines[] = {{STR("Connection"), STR("Upgrade")},
+                                        {STR("Sec-WebSocket-Key"), STR("dGhlIHNhbXBsZSBub25jZQ==")},
+                                        {STR("Sec-WebSocket-Extensions"), str_trim(buf_str(all))}};
+    struct http_request req = {.nheaders = 3};
+    memcpy(req.headers, lines, sizeof lines);
+    bool good = !ws_handshake_fault(&req);
+    buf_free(&all);
+    return good;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = fuzz_copy(fuzz_str(data, size));
@@ -64,6 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(accept(buf_str(longer), DEFLATE_BITS_MIN, &strict_bits) == taken);
     assert(!taken || strict_bits == bits);
     assert(negotiate(offers, &strict_bits) == taken && (!taken || strict_bits == bits));
+    assert(well_formed("x-other; a=\"b\";c ,", offers, "") == well_formed("", offers, ""));
+    assert(!well_formed("", offers, ";"));
     buf_free(&longer);
     free(copy);
     return 0;

@@ -91,6 +91,7 @@ static void test_handshake_fault(void **state)
 {
     (void)state;
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define OFFERS "Sec-WebSocket-Extensions:"
 #define UPGRADE "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n"
     static const struct {
         const char *line, *headers;
@@ -106,6 +107,16 @@ static void test_handshake_fault(void **state)
         {"GET / HTTP/1.1", UPGRADE KEY "Transfer-Encoding: chunked\r\n", true},
         {"GET / HTTP/1.1", UPGRADE KEY "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n",
          true},
+        {"GET / HTTP/1.1", UPGRADE KEY "Sec-WebSocket-Protocol: a, v1.chat\r\n", false},
+        {"GET / HTTP/1.1", UPGRADE KEY "Sec-WebSocket-Protocol: a;b\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY "Sec-WebSocket-Protocol: a b\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS "\r\n", false},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS " a ; b = \"c\";d=1 ,, e\r\n", false},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS " a;\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS " a\r\n" OFFERS " a=b\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS " a; b=\"c\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS " a; b=\"c \"\r\n", true},
+        {"GET / HTTP/1.1", UPGRADE KEY OFFERS " a; b=\r\n", true},
         {"GET / HTTP/1.0", UPGRADE KEY, true},
         {"POST / HTTP/1.1", UPGRADE KEY, true},
     };
