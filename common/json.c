@@ -110,7 +110,7 @@ static bool take_escape(const char **p, const char *end, char *c)
     const char *digit = memchr(hex, at[5], sizeof hex - 1);
     if (!digit)
         return false;
-    *c = (char)((at[4] - '0') * 16 + (digit - hex));
+    *c = (char)((at[4] - '0') * 16L + (digit - hex));
     *p = at + 6;
     return !memchr(plain, *c, sizeof plain - 1);
 }

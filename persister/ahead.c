@@ -181,7 +181,7 @@ bool ahead_page(struct ahead *a, const struct page *p)
     if (fits(a, p)) {
         measure(a, p);
         join(a, p);
-        bool more = p->full && a->page.count + PAGE_ENTRIES <= AHEAD_PAGES * PAGE_ENTRIES;
+        bool more = p->full && a->page.count + PAGE_ENTRIES <= (size_t)AHEAD_PAGES * PAGE_ENTRIES;
         if (more && !a->awaited && a->len <= AHEAD_BYTES_MAX / 2)
             ask(a, a->entries[a->page.count - 1].id);
         return true;

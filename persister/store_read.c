@@ -202,16 +202,12 @@ static bool read_messages(struct store *s, const struct store_query *q, char end
                           struct store_page *page)
 {
     sqlite3_stmt *r = bind_query(s, q);
-    size_t *ends = NULL, room = 0;
+    size_t *ends = mem_grow(NULL, q->limit, sizeof *ends);
     int step = SQLITE_DONE;
     bool cut = false;
     while (!cut && (step = sqlite3_step(r)) == SQLITE_ROW) {
         add_message(&page->json, r);
         buf_add_char(&page->json, end);
-        if (page->count == room) {
-            room = room ? room * 2 : 64;
-            ends = mem_grow(ends, room, sizeof *ends);
-        }
         ends[page->count++] = buf_len(page->json);
         cut = q->bytes_max && buf_len(page->json) > q->bytes_max;
     }
