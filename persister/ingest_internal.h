@@ -97,6 +97,7 @@ struct opening {
     bool collecting;            /* that is not finished */
     struct producer *producers; /* nproducers of them */
     size_t nproducers, producers_cap, producer; /* producer: how many Redis has */
+    uint64_t had;             /* Redis has the keys of all up to here: its own top, or base */
     uint64_t keyed, keyed_to; /* of rows in between the keys alone are set: none takes their ids */
     uint64_t put, putting;    /* rows up to here are back; … when the reply has come */
     size_t put_rows;          /* rows of the put under way */

@@ -163,6 +163,13 @@ static size_t ingest_entries_after(void *ctx, uint64_t after, size_t limit,
     return store_entries_after(l->store, after, limit, entries);
 }
 
+static size_t ingest_keys_after(void *ctx, uint64_t after, size_t limit,
+                                const struct entry **entries)
+{
+    struct link *l = ctx;
+    return store_keys_after(l->store, after, limit, entries);
+}
+
 static uint64_t ingest_newest_floor(void *ctx, uint64_t n)
 {
     struct link *l = ctx;
@@ -187,6 +194,7 @@ static const struct ingest_io ingest_io = {
     .script = ingest_wants_script,
     .release = ingest_releases,
     .entries_after = ingest_entries_after,
+    .keys_after = ingest_keys_after,
     .newest_floor = ingest_newest_floor,
     .window_floor = ingest_window_floor,
     .standing = ingest_standing,

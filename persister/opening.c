@@ -197,6 +197,7 @@ void opening_drain(struct ingest *g, const struct page *p)
     o->high = p->high;
     o->ts = p->ts;
     o->top = p->top;
+    o->had = max_u64(p->top, p->base);
     o->base = max_u64(o->base, p->base);
     if (!p->base && !p->top) /* the stream is new: what exists begins behind what was pruned */
         o->base = max_u64(o->base, own->pruned);

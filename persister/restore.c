@@ -14,7 +14,8 @@
  *
  * A row that the stream would refuse, since it lies below newer entries or below ids that it has
  * passed, stays in SQLite alone: base rises over it, when its key is set (`keys`) and its
- * producer's record is there. Without them a retry would be a second message.
+ * producer's record is there. Without them a retry would be a second message. So do the keys of
+ * messages go back that retention has removed meanwhile.
  *
  * Producer records first, entries after: an entry that is back lifts the top, and would no longer
  * count as lost if the link broke before its producer's record was there.
@@ -167,7 +168,7 @@ static void keys_send(struct ingest *g)
     struct opening *o = &g->o;
     struct str keys[PUT_ROWS];
     const struct entry *rows;
-    size_t count = g->io->entries_after(g->ctx, o->keyed, PUT_ROWS, &rows), n = 0;
+    size_t count = g->io->keys_after(g->ctx, o->keyed, PUT_ROWS, &rows), n = 0;
     words_clear(&g->words);
     words_u64(&g->words, g->limits.window_s);
     o->putting = count == PUT_ROWS ? rows[count - 1].id : o->keyed_to;
@@ -215,8 +216,10 @@ static void missing_begin(struct opening *o)
 {
     log_warn("the stream lacks entries below newer ones: they stay in SQLite alone",
              "first=%" PRIu64 " base=%" PRIu64, o->missing, o->base);
-    o->keyed = o->lost_above = o->collected = o->missing - 1;
-    o->keyed_to = o->base;
+    o->lost_above = o->collected = o->missing - 1;
+    if (o->keyed == o->keyed_to || o->keyed > o->collected)
+        o->keyed = o->collected;
+    o->keyed_to = max_u64(o->keyed_to, o->base);
 }
 
 void restore_begin(struct ingest *g)
@@ -228,6 +231,10 @@ void restore_begin(struct ingest *g)
     o->put = max_u64(has, o->newest < window ? o->newest : window);
     o->lost_above = has;
     o->collected = o->put;
+    if (o->had < standing(g)->pruned) {
+        o->keyed = max_u64(o->had, window);
+        o->keyed_to = max_u64(o->keyed, standing(g)->pruned);
+    }
     if (o->missing)
         missing_begin(o);
     if (o->newest > has)

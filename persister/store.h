@@ -83,6 +83,11 @@ void store_commit(struct store *s, const struct store_commit *c, store_done_cb d
 size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
                            const struct entry **entries);
 
+/* Likewise what is left of messages in the window, with those that retention has removed: id,
+ * origin, key and value. */
+size_t store_keys_after(struct store *s, uint64_t after, size_t limit,
+                        const struct entry **entries);
+
 /* The highest id of a message that has at least n newer ones; 0 when there is none. If SQLite
  * fails: the last id, and the next commit fails. */
 uint64_t store_newest_floor(struct store *s, uint64_t n);

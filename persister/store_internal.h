@@ -30,6 +30,7 @@ enum writer_statement {
 enum reader_statement {
     READER_LOG,
     READER_ENTRIES,
+    READER_KEYS,
     READER_NEWEST_FLOOR,
     READER_WINDOW,
     READER_OLDEST, /* history: all rooms or one, from the old or the new end */

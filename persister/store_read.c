@@ -26,6 +26,8 @@ static const char *const sql[READER_STATEMENTS] = {
                        " o.origin, o.key, o.value"
                        " FROM messages m LEFT JOIN origins o ON o.id = m.id AND o.at >= ?3"
                        " WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
+    [READER_KEYS] = "SELECT id, origin, key, value FROM origins"
+                    " WHERE id > ?1 AND at >= ?3 ORDER BY id LIMIT ?2",
     [READER_NEWEST_FLOOR] = "SELECT id FROM messages ORDER BY id DESC LIMIT 1 OFFSET ?1",
     [READER_WINDOW] = "SELECT id - 1 FROM origins WHERE at >= ?1 ORDER BY id LIMIT 1",
     [READER_OLDEST] = "SELECT " COLUMNS " FROM messages WHERE " RANGE " ORDER BY id LIMIT ?3",
@@ -100,16 +102,18 @@ uint64_t store_window_floor(struct store *s)
 /* ---- entries, as the stream had them ---- */
 
 /* The bytes are appended to one buffer, which may move: until all are there, p is NULL and the
- * strings have only their lengths, in the order json, origin, key, value. */
-static struct entry read_entry(struct buf **bytes, sqlite3_stmt *row)
+ * strings have only their lengths, in the order json, origin, key, value. whole: with the message.
+ */
+static struct entry read_entry(struct buf **bytes, sqlite3_stmt *row, bool whole)
 {
     struct entry e = {.id = column_u64(row, 0)};
     size_t before = buf_len(*bytes);
-    add_message(bytes, row);
+    if (whole)
+        add_message(bytes, row);
     e.json.len = buf_len(*bytes) - before;
     struct str *rest[] = {&e.origin, &e.key, &e.value};
     for (int i = 0; i < 3; i++) {
-        struct str text = column_str(row, 5 + i);
+        struct str text = column_str(row, (whole ? 5 : 1) + i);
         buf_add_str(bytes, text);
         rest[i]->len = text.len;
     }
@@ -128,10 +132,10 @@ static void place_entries(struct entry *entries, size_t count, struct str bytes)
     }
 }
 
-size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
+static size_t read_entries(struct store *s, sqlite3_stmt *r, uint64_t after, size_t limit,
                            const struct entry **entries)
 {
-    sqlite3_stmt *r = s->reads[READER_ENTRIES];
+    bool whole = r == s->reads[READER_ENTRIES];
     size_t count = 0, room = 0;
     int step;
     buf_free(&s->entry_bytes);
@@ -143,7 +147,7 @@ size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
             room = room ? room * 2 : 64;
             s->entries = mem_grow(s->entries, room, sizeof *s->entries);
         }
-        s->entries[count++] = read_entry(&s->entry_bytes, r);
+        s->entries[count++] = read_entry(&s->entry_bytes, r, whole);
     }
     if (!note_for_engine(s, step == SQLITE_DONE))
         count = 0;
@@ -151,6 +155,17 @@ size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
     place_entries(s->entries, count, buf_str(s->entry_bytes));
     *entries = s->entries;
     return count;
+}
+
+size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
+                           const struct entry **entries)
+{
+    return read_entries(s, s->reads[READER_ENTRIES], after, limit, entries);
+}
+
+size_t store_keys_after(struct store *s, uint64_t after, size_t limit, const struct entry **entries)
+{
+    return read_entries(s, s->reads[READER_KEYS], after, limit, entries);
 }
 
 /* ---- history ---- */

@@ -109,7 +109,8 @@ def test_what_retention_removed_is_a_gap(make_cluster):
     gateway = cluster.gateways[0]
     for n in range(100):
         assert post(gateway, "a", str(n)).status_code == 201
-    wait_until(lambda: len(stored(cluster)) == 40, what="60 are pruned")
+    wait_until(lambda: [n for n, _ in stored(cluster)] == list(range(61, 101)),
+               what="60 are pruned")
     for _ in range(2):
         gateway.restart()  # else it has them in memory
         reader = cluster.subscribe(gateway, after=5).wait_count(40)
@@ -135,6 +136,22 @@ def test_what_retention_removed_is_a_gap(make_cluster):
     assert told(before=30) == ("61", [])
     assert told(after=5, before=30) == ("61", [])
     assert told(limit=40) == (None, list(range(61, 101)))
+
+
+def test_a_retry_is_known_when_retention_and_redis_lost_the_message(make_cluster):
+    cluster = make_cluster(gateways=1,
+                           persister_settings={"RETENTION_MESSAGES": 10, "STREAM_TAIL": 0})
+    gateway = cluster.gateways[0]
+    sent = [post(gateway, "a", str(n), idempotency_key=f"key {n}").json() for n in range(30)]
+    wait_until(lambda: [n for n, _ in stored(cluster)] == list(range(21, 31)),
+               what="20 are pruned")
+    cluster.redis.client().flushall()
+
+    def again(n):
+        return post(gateway, "a", str(n), idempotency_key=f"key {n}")
+    wait_until(lambda: again(29).status_code == 201, what="the log is open again")
+    for n in range(30):
+        assert again(n).json()["id"] == sent[n]["id"]
 
 
 def backup(cluster):

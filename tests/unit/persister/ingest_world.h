@@ -40,7 +40,8 @@ struct world {
     struct log_names names;
     struct redis_model *r;
     struct store_log file;
-    struct rows *rows; /* of SQLite */
+    struct rows *rows;    /* of SQLite */
+    struct rows *removed; /* by retention: their keys are there still */
     struct entry *entries;
     bool linked, page_asked, commit_asked, script_asked;
     bool page_wanted; /* by a connection, when the earlier one's is released */
@@ -72,14 +73,13 @@ static inline struct entry entry_of(const struct row *row, bool forget)
     return e;
 }
 
-static inline size_t entries_list(struct world *w, const struct rows *rows, uint64_t after,
-                                  size_t limit, bool forget)
+static inline size_t entries_list(struct world *w, size_t found, const struct rows *rows,
+                                  uint64_t after, size_t limit, bool forget)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < rows->n && n < limit; i++)
+    for (size_t i = 0; i < rows->n && found < limit; i++)
         if (rows->at[i].id > after)
-            w->entries[n++] = entry_of(&rows->at[i], forget);
-    return n;
+            w->entries[found++] = entry_of(&rows->at[i], forget);
+    return found;
 }
 
 static inline size_t io_entries_after(void *ctx, uint64_t after, size_t limit,
@@ -87,7 +87,16 @@ static inline size_t io_entries_after(void *ctx, uint64_t after, size_t limit,
 {
     struct world *w = ctx;
     *out = w->entries;
-    return entries_list(w, w->rows, after, limit, true);
+    return entries_list(w, 0, w->rows, after, limit, true);
+}
+
+static inline size_t io_keys_after(void *ctx, uint64_t after, size_t limit,
+                                   const struct entry **out)
+{
+    struct world *w = ctx;
+    *out = w->entries;
+    size_t n = entries_list(w, 0, w->removed, after, limit, true);
+    return entries_list(w, n, w->rows, after, limit, true);
 }
 
 static inline uint64_t io_newest_floor(void *ctx, uint64_t n)
@@ -354,7 +363,7 @@ static inline void page_send(struct world *w)
     assert_false(w->page_given);
     w->page_asked = false;
     w->page_given = true;
-    size_t n = entries_list(w, &r->log, w->after, w->page_size, false);
+    size_t n = entries_list(w, 0, &r->log, w->after, w->page_size, false);
     struct entry *entries = mem_alloc((n + 1) * sizeof *entries);
     memcpy(entries, w->entries, n * sizeof *entries); /* the engine may read rows meanwhile */
     struct page p = {
@@ -389,6 +398,7 @@ static const struct ingest_io io = {
     .script = io_script,
     .release = io_release,
     .entries_after = io_entries_after,
+    .keys_after = io_keys_after,
     .newest_floor = io_newest_floor,
     .window_floor = io_window_floor,
     .standing = io_standing,
@@ -466,6 +476,7 @@ static inline struct world *world_new(void)
     struct world *w = mem_zalloc(sizeof *w);
     w->r = mem_zalloc(sizeof *w->r);
     w->rows = mem_zalloc(sizeof *w->rows);
+    w->removed = mem_zalloc(sizeof *w->removed);
     w->committing = mem_zalloc(sizeof *w->committing);
     w->entries = mem_zalloc(ROWS * sizeof *w->entries);
     log_names_init(&w->names, "chat", "0123456789abcdef");
@@ -473,8 +484,7 @@ static inline struct world *world_new(void)
     snprintf(w->r->here, sizeof w->r->here, "server-1");
     w->page_size = 50;
     w->now_ms = 1000;
-    struct ingest_limits limits = {.backlog_max = BACKLOG, .tail = TAIL, .window_s = WINDOW_S};
-    w->g = ingest_new(&limits, &w->names, &io, w);
+    w->g = ingest_new(&(struct ingest_limits){BACKLOG, TAIL, WINDOW_S}, &w->names, &io, w);
     return w;
 }
 
@@ -482,11 +492,9 @@ static inline void world_free(struct world *w)
 {
     ingest_free(w->g);
     log_names_done(&w->names);
-    free(w->r);
-    free(w->rows);
-    free(w->committing);
-    free(w->entries);
-    free(w);
+    void *parts[] = {w->r, w->rows, w->removed, w->committing, w->entries, w};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        free(parts[i]);
 }
 
 #endif

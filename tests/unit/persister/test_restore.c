@@ -153,14 +153,67 @@ static void test_failed_read(void **state)
     world_free(w);
 }
 
+/* Retention removes the first rows; their keys are still in the window. */
+static void prune(struct world *w, uint64_t upto)
+{
+    struct rows *rows = w->rows;
+    size_t n = 0;
+    while (n < rows->n && rows->at[n].id <= upto)
+        n++;
+    memcpy(w->removed->at, rows->at, n * sizeof rows->at[0]);
+    w->removed->n = n;
+    memmove(rows->at, rows->at + n, (rows->n - n) * sizeof rows->at[0]);
+    rows->n -= n;
+    w->file.pruned = upto;
+}
+
+static void assert_keys_of_removed(struct world *w)
+{
+    size_t keyed = 0;
+    for (size_t i = 0; i < w->removed->n; i++) {
+        const struct row *row = &w->removed->at[i];
+        if (!row->key[0])
+            continue;
+        keyed++;
+        assert_non_null(key_value(w->r, row->key));
+        assert_string_equal(key_value(w->r, row->key), row->value);
+    }
+    assert_true(keyed > 0);
+}
+
+/* Redis lost all that it had, or its last messages. */
+static void test_keys_of_removed(void **state)
+{
+    (void)state;
+    struct world *w = opened_world();
+    fill(w, 2, 10);
+    prune(w, 15);
+    redis_flush(w);
+    server_opens(w);
+    assert_agree(w);
+    assert_keys_of_removed(w);
+    world_free(w);
+
+    w = opened_world();
+    fill(w, 1, 10);
+    struct redis_model *older = mem_alloc(sizeof *older);
+    *older = *w->r;
+    fill(w, 2, 10);
+    *w->r = *older;
+    free(older);
+    prune(w, 15);
+    server_opens(w);
+    assert_agree(w);
+    assert_keys_of_removed(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing_row),
-        cmocka_unit_test(test_missing_rows),
-        cmocka_unit_test(test_key_of_a_later_message),
-        cmocka_unit_test(test_put_refused),
-        cmocka_unit_test(test_failed_read),
+        cmocka_unit_test(test_missing_row),  cmocka_unit_test(test_keys_of_removed),
+        cmocka_unit_test(test_missing_rows), cmocka_unit_test(test_key_of_a_later_message),
+        cmocka_unit_test(test_put_refused),  cmocka_unit_test(test_failed_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
