@@ -123,3 +123,24 @@ def test_translation_has_the_same_parts(spanish):
     pictures = [[link for link in links(text) if link.endswith((".svg", ".png"))]
                 for text in (own, other)]
     assert pictures[0] == pictures[1]
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def table(text, column):
+    """{first cell: {title: cell}} of the table that has such a column."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        titles, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]]
+                            for line in block.splitlines()]
+        if column in titles:
+            return {row[0]: dict(zip(titles[1:], row[1:])) for row in rows}
+    return {}
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.es.md"])
+def test_figures_are_the_measured_ones(document):
+    measured, told = (table(read(path), "POST, µs") for path in ("docs/BENCHMARKS.md", document))
+    assert len(told) >= 3
+    for server, cells in told.items():
+        assert cells == {title: measured[server][title] for title in cells}, server
