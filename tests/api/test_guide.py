@@ -26,7 +26,7 @@ def of_cluster(line, cluster):
 
 
 def test_curl(cluster):
-    lines = commands("curl")
+    lines = [line for line in commands("curl") if "Upgrade" not in line]
     assert len(lines) >= 5
     for line in lines:
         result = subprocess.run([*of_cluster(line, cluster), "--fail", "--show-error"], timeout=60,
@@ -34,6 +34,17 @@ def test_curl(cluster):
         assert result.returncode == 0, (line, result.stderr)
         json.loads(result.stdout.split("\n\n")[-1])
     assert [message["content"] for message in get(cluster.gateways[1]).json()] == ["Hola"]
+
+
+def test_curl_shows_the_handshake(cluster):
+    (line,) = [line for line in commands("curl") if "Upgrade" in line]
+    sent = cluster.gateways[0].http.post("/messages", json={"username": "a", "content": "seen"})
+    assert sent.status_code == 201
+    output = subprocess.run(of_cluster(line, cluster), timeout=60, capture_output=True,
+                            check=False).stdout
+    for words in ("HTTP/1.1 101 Switching Protocols", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="):
+        assert words in GUIDE and output.count(words.encode()) == 1, output
+    assert output.endswith(sent.content), output
 
 
 def test_newman(run, cluster):

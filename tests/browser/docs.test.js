@@ -3,11 +3,11 @@
 // what is tried in it is done.
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { launch, PHONE, SLOW_MS } from './browser.js';
-import { OUTPUT, Stack } from './stack.js';
+import { OUTPUT, Stack, until } from './stack.js';
 
 let stack;
 let browser;
@@ -80,4 +80,21 @@ test('/docs sends a POST', async () => {
   assert.deepEqual(messages.map(({ content }) => content), ['tried in /docs']);
   assert.deepEqual(faults, []);
   await close();
+});
+
+test('what docs/API.md tells for the console works on the chat page', async () => {
+  const guide = readFileSync(new URL('../../docs/API.md', import.meta.url), 'utf8');
+  const [, snippet] = guide.match(/```js\n([^]*?)```/);
+  const page = await browser.newPage();
+  const logged = [];
+  page.on('console', (message) => logged.push(message.text()));
+  await page.goto(`${stack.gateways[0].url}/#console`);
+  await page.evaluate(`${snippet}; globalThis.opened = ws;`);
+  const has = (words) => until(() => logged.some((line) => line.includes(words)), words, SLOW_MS);
+  await has('{"type":"hello",');
+  await has('"username":"Ana","content":"hi"');
+  await has('{"type":"ack","nonce":"3","id":');
+  await page.evaluate('opened.close()');
+  await has('closed 1000');
+  await page.close();
 });
