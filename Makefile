@@ -51,7 +51,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s%s\n' $(1) $(2))
 .DELETE_ON_ERROR .SECONDEXPANSION .SECONDARY:
 .PHONY: all static unit-programs fuzz-programs unit fuzz test bench bench-programs format
-.PHONY: diagrams check-format lint install uninstall clean FORCE
+.PHONY: check-format lint install uninstall clean FORCE
 
 all: $(PROGRAMS)
 
@@ -132,10 +132,6 @@ lint: check-format $(SOURCES:%.c=$(BUILD)/lint/%.tidy)
 	    --inline-suppr -D_GNU_SOURCE -I. $(SOURCES)
 	shellcheck dev .ci/run common/embed tests/run tests/*/run tests/*/*/run tests/*/*.sh \
 	    tests/*/*/*.sh tests/fuzz/coverage
-
-# docs/diagrams/*.svg of their texts, with Graphviz.
-diagrams:
-	docs/diagrams/draw.py
 
 compile_commands.json: $(SOURCES) $(TESTS) Makefile
 	@{ sep='['; for file in $(SOURCES) $(TESTS); do \

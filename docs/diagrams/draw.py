@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Draws docs/diagrams/*.dot (by Graphviz) and *.seq (itself) as SVG beside them: `make diagrams`.
+"""Draws docs/diagrams/*.dot (by Graphviz) and *.seq (itself) as SVG beside them.
 
 A line of a .seq file is one of
     actor name: title | second line

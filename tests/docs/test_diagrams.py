@@ -35,14 +35,14 @@ def test_graph_is_the_one_of_its_text(source):
     if not shutil.which("dot"):
         pytest.skip("there is no dot (graphviz)")
     committed = source.with_suffix(".svg").read_text()
-    assert shown(committed) == shown(draw.graph(source)), "run: make diagrams"
+    assert shown(committed) == shown(draw.graph(source)), "run: docs/diagrams/draw.py"
     assert len(shown(committed)) > 10
 
 
 @pytest.mark.parametrize("source", SEQUENCES, ids=ids(SEQUENCES))
 def test_sequence_is_the_one_of_its_text(source):
     assert source.with_suffix(".svg").read_text() == draw.draw(source.read_text()), \
-        "run: make diagrams"
+        "run: docs/diagrams/draw.py"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=ids(SOURCES))
