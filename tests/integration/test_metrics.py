@@ -158,6 +158,7 @@ def test_history_and_gap(make_cluster):
     assert m("chat_history_requests_total", result="answered") >= 1
     assert m("chat_history_seconds_count") == m("chat_history_requests_total")
     assert metrics_of(persister)("chat_history_read_seconds_count") >= 1
+    wait_metric(gateway, "chat_log_unstored_messages", 0)
     persister.kill9()
     cluster.subscribe(after=1).wait_event(type="gap")
     wait_metric(gateway, "chat_resumes_total", 1, **{"from": "gap"})
