@@ -32,6 +32,7 @@ _Static_assert((int)CHANNELS == (int)LOG_LINK_CHANNELS, "the header's array has 
 struct reading {
     struct log_link *link;
     unsigned count; /* asked for */
+    bool of_feed;   /* a page of another opening than the feed's is none */
     log_link_page_cb cb;
     void *arg;
 };
@@ -56,14 +57,16 @@ static void reading_cb(void *arg, const struct reply *reply)
         r.link->misshapen = !good;
     }
     r.link->pages += good;
+    if (good && r.of_feed && page.opening != r.link->feed.opening)
+        good = false;
     r.cb(r.arg, good ? &page : NULL);
 }
 
 static bool page_ask(struct log_link *l, const struct str *words, size_t n, unsigned count,
-                     log_link_page_cb cb, void *arg)
+                     bool of_feed, log_link_page_cb cb, void *arg)
 {
     struct reading *r = mem_alloc(sizeof *r);
-    *r = (struct reading){l, count, cb, arg};
+    *r = (struct reading){l, count, of_feed, cb, arg};
     if (log_link_eval(l, REDIS_PAGE, 2, words, n, reading_cb, r))
         return true;
     free(r);
@@ -76,7 +79,7 @@ bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_
     struct script_numbers text = {0};
     struct str words[4];
     size_t n = page_words(&l->names, after, count, &text, words);
-    return page_ask(l, words, n, count, cb, arg);
+    return page_ask(l, words, n, count, false, cb, arg);
 }
 
 bool log_link_page_back(struct log_link *l, uint64_t before, unsigned count, log_link_page_cb cb,
@@ -85,7 +88,7 @@ bool log_link_page_back(struct log_link *l, uint64_t before, unsigned count, log
     struct script_numbers text = {0};
     struct str words[5];
     size_t n = page_back_words(&l->names, before, count, &text, words);
-    return page_ask(l, words, n, count, cb, arg);
+    return page_ask(l, words, n, count, true, cb, arg);
 }
 
 /* ---- what the feed wants ---- */

@@ -80,7 +80,8 @@ void log_link_done(struct log_link *l);
 bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_page_cb cb,
                    void *arg);
 
-/* Likewise those with id < before, newest first. */
+/* Likewise those with id < before, newest first; NULL too when the log there is of another opening
+ * than the feed has seen last: a server that was parted from the log shows an older one. */
 bool log_link_page_back(struct log_link *l, uint64_t before, unsigned count, log_link_page_cb cb,
                         void *arg);
 

@@ -96,8 +96,8 @@ bool link_send(struct link *l, const struct send *s, send_cb cb, void *arg);
 /* Calls w->done when the feed has id, or it cannot be told. */
 void link_wait(struct link *l, struct wait *w);
 
-/* A page of the stream that was asked for; valid during the call. NULL: no reply, an error, or
- * another shape. */
+/* A page of the stream that was asked for; valid during the call. NULL: no reply, an error, another
+ * shape, or a log of another opening. */
 typedef void (*link_page_cb)(void *arg, const struct page *page);
 
 /* Reads up to count (PAGE_ENTRIES at the most) entries of the stream with id < before, newest

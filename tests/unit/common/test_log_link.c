@@ -175,6 +175,11 @@ static void test_page(void **state)
     assert_string_equal(seen.steps, "upfp");
     assert_true(log_link_page_back(&seen.link, 7, 5, page_got, &seen));
     assert_true(wait_for(&seen.called, 5, SOON_MS));
+    assert_string_equal(seen.steps, "upfpn"); /* the feed knows of no opening */
+    seen.link.feed.opening = 1;
+    assert_true(log_link_page_back(&seen.link, 7, 5, page_got, &seen));
+    assert_true(wait_for(&seen.called, 6, SOON_MS));
+    assert_string_equal(seen.steps, "upfpnp");
     assert_int_equal(seen.entries, 2);
     assert_int_equal(seen.first_entry, 6);
 }

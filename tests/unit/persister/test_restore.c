@@ -3,13 +3,20 @@
  * past their ids, get their keys and producer records back all the same: a retry is recognised. */
 #include "tests/unit/persister/ingest_story.h"
 
+static struct row *row_of(struct rows *rows, uint64_t id)
+{
+    struct row *row = row_find(rows, id);
+    if (!row)
+        abort();
+    return row;
+}
+
 /* The entry is gone from the stream, with its key, and the record of its producer too. */
 static void lose(struct world *w, uint64_t id, const char *boot)
 {
     struct redis_model *r = w->r;
     char record[48];
-    struct row *row = row_find(&r->log, id);
-    assert_non_null(row);
+    struct row *row = row_of(&r->log, id);
     if (row->key[0])
         key_remove(r, row->key);
     memmove(row, row + 1, (size_t)(r->log.at + r->log.n - (row + 1)) * sizeof *row);
@@ -94,16 +101,17 @@ static void test_key_of_a_later_message(void **state)
     (void)state;
     struct world *w = opened_world();
     fill(w, 1, 10);
-    struct row *later = row_find(w->rows, 9), *entry = row_find(&w->r->log, 9);
-    const char *key = row_find(w->rows, 6)->key;
+    struct row *later = row_of(w->rows, 9), *entry = row_of(&w->r->log, 9);
+    char key[sizeof later->key];
+    snprintf(key, sizeof key, "%s", row_of(w->rows, 6)->key);
     lose(w, 6, "odd");
     key_remove(w->r, later->key);
     snprintf(later->key, sizeof later->key, "%s", key);
     snprintf(entry->key, sizeof entry->key, "%s", key);
     key_set(w->r, key, later->value);
-    row_find(w->rows, 6)->old = true; /* assert_agree looks for the later value */
+    row_of(w->rows, 6)->old = true; /* assert_agree looks for the later value */
     server_restarts(w, "server-2");
-    row_find(w->rows, 6)->old = false;
+    row_of(w->rows, 6)->old = false;
     link_up(w);
     run(w);
     assert_string_equal(key_value(w->r, key), later->value);
