@@ -434,14 +434,31 @@ size_t http_header_count(const struct http_request *req, const char *name)
     return n;
 }
 
+/* Takes the first element off a list of entity tags, without its W/. A comma between quotes belongs
+ * to the tag (RFC 9110 section 8.8.3). */
+static struct str etag_cut(struct str *list)
+{
+    struct str one = str_trim(*list);
+    if (one.len > 2 && one.p[0] == 'W' && one.p[1] == '/')
+        one = (struct str){one.p + 2, one.len - 2};
+    *list = STR("");
+    if (!one.len)
+        return one;
+    const char *end = one.p + one.len;
+    const char *close = *one.p == '"' ? memchr(one.p + 1, '"', one.len - 1) : NULL;
+    const char *from = close ? close : one.p;
+    const char *comma = memchr(from, ',', (size_t)(end - from));
+    if (comma) {
+        one.len = (size_t)(comma - one.p);
+        *list = (struct str){comma + 1, (size_t)(end - comma) - 1};
+    }
+    return str_trim(one);
+}
+
 bool http_etag_listed(struct str list, struct str etag)
 {
-    for (bool more = true; more;) {
-        struct str one = list;
-        more = cut(&list, ',', &one);
-        one = str_trim(one);
-        if (one.len > 2 && one.p[0] == 'W' && one.p[1] == '/')
-            one = (struct str){one.p + 2, one.len - 2};
+    while (list.len) {
+        struct str one = etag_cut(&list);
         if (str_eq(one, etag) || str_eq(one, STR("*")))
             return true;
     }

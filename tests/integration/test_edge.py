@@ -40,6 +40,14 @@ def test_http_edge(gateway):
     page = get(gateway)
     same = get(gateway, headers={"If-None-Match": page.headers["etag"]})
     assert same.status_code == 304 and same.content == b""
+    for path in ("/messages", "/"):
+        etag = http.get(path).headers["etag"]
+        for known, status in ((f'"a, b", W/{etag}', 304), ("*", 304), (f'"a", W/"b",, {etag}', 304),
+                              (etag.strip('"'), 200), (f'"a" {etag}', 200), ('"a,*,b"', 200),
+                              (f'"{"a" * 5000}", {etag}', 304)):
+            assert http.get(path, headers={"If-None-Match": known}).status_code == status, known
+        lines = http.get(path, headers=[("If-None-Match", '"a"'), ("If-None-Match", etag)])
+        assert lines.status_code == 304
     assert http.get("/messages/", follow_redirects=False).status_code == 307
 
 

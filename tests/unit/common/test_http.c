@@ -333,10 +333,17 @@ static void test_line_refused_at_once(void **state)
 static void test_etags(void **state)
 {
     (void)state;
-    static const char *const naming[] = {"\"a\"",        "W/\"a\"",           "*",
-                                         "\"b\", \"a\"", "\"b\" ,\tW/\"a\" ", ",,\"a\""};
-    static const char *const others[] = {"",        "a",  "\"A\"",        "\"a",
-                                         "w/\"a\"", "W/", "\"b\", \"c\"", "**"};
+    static const char *const naming[] = {"\"a\"",
+                                         "W/\"a\"",
+                                         "*",
+                                         "\"b\", \"a\"",
+                                         "\"b\" ,\tW/\"a\" ",
+                                         ",,\"a\"",
+                                         "\"b, c\",W/\"a\"",
+                                         "\"b,\"a\",\"a\""};
+    static const char *const others[] = {
+        "",   "a",         "\"A\"",     "\"a",     "w/\"a\"",    "W/", "\"b\", \"c\"",
+        "**", "\"b,*,c\"", "\"b,\"a\"", "\"a\" b", "\"a\"\"a\"", ",",  "\""};
     for (size_t i = 0; i < sizeof naming / sizeof *naming; i++)
         assert_true(http_etag_listed(str_of(naming[i]), STR("\"a\"")));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
