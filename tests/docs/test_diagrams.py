@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """docs/diagrams: each picture shows what its text says, and the text names what there is."""
 
+import json
 import re
 import shutil
 from xml.etree import ElementTree
@@ -20,7 +21,7 @@ def ids(paths):
 
 
 def shown(svg):
-    """What a picture by Graphviz says, without where: (class, name, its texts, its colours), sorted."""
+    """What a picture by Graphviz says, without where: (class, name, words), sorted."""
     groups = []
     for group in ElementTree.fromstring(svg).iter(f"{SVG}g"):
         if group.get("class") not in ("node", "edge", "cluster"):
@@ -35,14 +36,14 @@ def test_graph_is_the_one_of_its_text(source):
     if not shutil.which("dot"):
         pytest.skip("there is no dot (graphviz)")
     committed = source.with_suffix(".svg").read_text()
-    assert shown(committed) == shown(draw.graph(source)), "run: docs/diagrams/draw.py"
+    assert shown(committed) == shown(draw.graph(source)), "run: make diagrams"
     assert len(shown(committed)) > 10
 
 
 @pytest.mark.parametrize("source", SEQUENCES, ids=ids(SEQUENCES))
 def test_sequence_is_the_one_of_its_text(source):
     assert source.with_suffix(".svg").read_text() == draw.draw(source.read_text()), \
-        "run: docs/diagrams/draw.py"
+        "run: make diagrams"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=ids(SOURCES))
@@ -55,8 +56,10 @@ def test_picture_has_a_background(source):
 
 def names(text):
     """Names in a text that must be those of something: files, scripts, programs, keys, commands."""
-    files = re.findall(r"[\w./-]*\w\.(?:lua|c|h|md|ya?ml|gateway|persister)\b|gateway/web", text)
-    return {*files, *re.findall(r"\bchat-[a-z]+\b|\{chat\}:\w+|\./dev \w+(?:-\w+)?", text)}
+    files = re.findall(r"[\w./-]*\w\.(?:lua|c|h|md|ya?ml|gateway|persister)\b|gateway/web|\.ci/run",
+                       text)
+    return {*files, *re.findall(r"\bchat-[a-z]+\b|\{chat\}:\w+|\./dev \w+(?:-\w+)?|\bmake \w+|"
+                                r"\b(?:GET|POST) /\w*", text)}
 
 
 def exists(name):
@@ -64,6 +67,11 @@ def exists(name):
         return f'"{name[7:]}"' in read("common/script.c")
     if name.startswith("./dev "):
         return re.search(rf"^  {name[6:]}\b", read("dev"), re.M)
+    if name.startswith("make "):
+        return re.search(rf"^{name[5:]}:", read("Makefile"), re.M)
+    if name.startswith(("GET ", "POST ")):
+        method, path = name.split()
+        return method.lower() in json.loads(read("docs/openapi.json"))["paths"].get(path, {})
     if name.startswith("chat-"):
         return (REPO / name.removeprefix("chat-") / "main.c").exists()
     return name in PATHS or f"common/{name}" in PATHS
@@ -75,7 +83,8 @@ def test_what_a_picture_names_exists(source):
     found = names(text) - {"chat-as"}
     assert len(found) >= 5
     assert [name for name in sorted(found) if not exists(name)] == []
-    assert not exists("gone.lua") and not exists("{chat}:gone") and not exists("./dev gone")
+    for name in ("gone.lua", "{chat}:gone", "./dev gone", "make gone", "POST /gone", "chat-gone"):
+        assert not exists(name)
 
 
 def jobs(workflow):
