@@ -40,6 +40,18 @@ def test_graph_is_the_one_of_its_text(source):
     assert len(shown(committed)) > 10
 
 
+def test_another_graph_is_another_one(tmp_path):
+    if not shutil.which("dot"):
+        pytest.skip("there is no dot (graphviz)")
+    text = (FOLDER / "architecture.dot").read_text()
+    committed = shown((FOLDER / "architecture.svg").read_text())
+    for before, after in (("hash: last id", "hash: first id"), ("page -> one", "page -> two"),
+                          ("{chat}:live</b>", "{chat}:dead</b>"), ("sqlite [", "store [")):
+        assert before in text
+        (tmp_path / "changed.dot").write_text(text.replace(before, after))
+        assert shown(draw.graph(tmp_path / "changed.dot")) != committed, after
+
+
 @pytest.mark.parametrize("source", SEQUENCES, ids=ids(SEQUENCES))
 def test_sequence_is_the_one_of_its_text(source):
     assert source.with_suffix(".svg").read_text() == draw.draw(source.read_text()), \
