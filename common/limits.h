@@ -29,6 +29,7 @@ enum {
     JOIN_HISTORY_DEFAULT = 20,
     PAGE_BYTES_MAX = 1 << 20,                  /* of the messages of a page; then it is shorter */
     HISTORY_BYTES_MAX = PAGE_BYTES_MAX + 1024, /* of the persister's: it ends with what passes it */
+    LOOKUPS_MAX = 64, /* messages by id that are looked for in the stream at a time: then 503 */
     TURN_PAGES_BYTES = 512 * 1024, /* composed in one turn; then the next page waits for its own */
     TURN_PAGES_WAIT = 16,          /* turns, while live messages are being written */
     PAGES_READY = 64,              /* answers of newest pages that are kept until a message comes */

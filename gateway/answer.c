@@ -22,6 +22,16 @@ void answer_detail(struct exchange *x, int status, struct str headers, struct st
     buf_free(&body);
 }
 
+void answer_invalid(struct exchange *x, struct str errors)
+{
+    struct buf *list = NULL;
+    buf_add_char(&list, '[');
+    buf_add_str(&list, errors);
+    buf_add_char(&list, ']');
+    answer_detail(x, 422, STR(""), buf_str(list));
+    buf_free(&list);
+}
+
 void answer_unavailable(struct exchange *x, const char *words)
 {
     struct buf *text = NULL;

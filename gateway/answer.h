@@ -11,6 +11,9 @@ void answer_json(struct exchange *x, int status, struct str headers, struct str 
 /* {"detail":<errors>}, errors being a JSON value. */
 void answer_detail(struct exchange *x, int status, struct str headers, struct str errors);
 
+/* 422 with all that is wrong, which the errors tell, parted by commas. */
+void answer_invalid(struct exchange *x, struct str errors);
+
 /* 503 with Retry-After: 1. */
 void answer_unavailable(struct exchange *x, const char *words);
 

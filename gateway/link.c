@@ -400,6 +400,11 @@ uint64_t link_lease(const struct link *l)
     return l->log.feed.lease;
 }
 
+uint64_t link_stored(const struct link *l)
+{
+    return l->log.feed.stored;
+}
+
 bool link_started(const struct link *l)
 {
     return l->log.feed.started;

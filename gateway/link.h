@@ -107,7 +107,8 @@ bool link_page_back(struct link *l, uint64_t before, unsigned count, link_page_c
 
 uint64_t link_position(const struct link *l);
 uint64_t link_lease(const struct link *l);
-bool link_started(const struct link *l); /* the feed knows where the log is */
+uint64_t link_stored(const struct link *l); /* SQLite has everything up to here, if not more */
+bool link_started(const struct link *l);    /* the feed knows where the log is */
 bool link_ready(const struct link *l, const char **why);
 bool link_empty(const struct link *l); /* no post is under way */
 struct link_parts link_parts(const struct link *l);

@@ -21,6 +21,7 @@
 #include "gateway/admin.h"
 #include "gateway/assets.h"
 #include "gateway/deflate.h"
+#include "gateway/lookup.h"
 #include "gateway/pages.h"
 #include "gateway/routes.h"
 
@@ -223,6 +224,7 @@ static void stop(struct gateway *g)
     if (g->rooms)
         rooms_stop(g->rooms);
     gateway_lab_stop(g->routes.lab);
+    lookup_stop();
     link_free(g->link);
     gateway_lab_free(g->routes.lab);
     history_free(g->history);

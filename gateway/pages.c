@@ -388,16 +388,6 @@ static bool query_read(struct getting *g, struct str query, uint64_t *min_id, st
     return !*errors;
 }
 
-static void answer_errors(struct exchange *x, struct buf *errors)
-{
-    struct buf *list = NULL;
-    buf_add_char(&list, '[');
-    buf_add_str(&list, buf_str(errors));
-    buf_add_char(&list, ']');
-    answer_detail(x, 422, STR(""), buf_str(list));
-    buf_free(&list);
-}
-
 static void none_match_keep(struct getting *g, const struct http_request *req)
 {
     for (size_t i = 0; i < req->nheaders; i++) {
@@ -417,7 +407,7 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
     uint64_t min_id = 0;
     *g = (struct getting){.routes = r, .x = x};
     if (!query_read(g, req->query, &min_id, &errors)) {
-        answer_errors(x, errors);
+        answer_invalid(x, buf_str(errors));
         buf_free(&errors);
         free(g);
         return;
@@ -441,41 +431,4 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
         link_wait(r->link, &g->wait);
     else
         getting_begin(g);
-}
-
-static void message_came(void *arg, bool ok, int status, struct str lines)
-{
-    struct exchange *x = arg;
-    if (ok)
-        answer_json(x, 200, STR(""), lines);
-    else if (status == 404)
-        exchange_fail(x, 404, "Not Found");
-    else
-        answer_unavailable(x, "older messages cannot be reached now");
-}
-
-void pages_get_message(struct routes *r, struct exchange *x, struct str segment)
-{
-    char text[32] = "";
-    size_t len = 0;
-    int64_t id = 0;
-    if (!http_path_decode(segment, text, sizeof text, &len) ||
-        !whole_number_read((struct str){text, len}, &id)) {
-        struct buf *errors = NULL;
-        detail_add_not_whole(&errors, "[\"path\",\"id\"]", segment);
-        answer_errors(x, errors);
-        buf_free(&errors);
-        return;
-    }
-    struct room *room = id > 0 ? rooms_find_message(r->rooms, (uint64_t)id) : NULL;
-    struct buf *json = NULL;
-    if (id < 1 || id > (int64_t)link_position(r->link)) {
-        exchange_fail(x, 404, "Not Found");
-    } else if (room) {
-        room_log_page(&room->log, (uint64_t)id - 1, (uint64_t)id + 1, 1, SIZE_MAX, false, &json);
-        answer_json(x, 200, STR(""), buf_str(json));
-        buf_free(&json);
-    } else if (!history_message(r->history, (uint64_t)id, message_came, x)) {
-        answer_unavailable(x, "older messages cannot be reached now");
-    }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* GET of messages: pages of a room and single ones, from memory and from the persister. */
+/* GET of a room's messages, page by page, from memory and from the persister. */
 #ifndef GATEWAY_PAGES_H
 #define GATEWAY_PAGES_H
 
@@ -8,9 +8,6 @@
 /* GET /messages and /rooms/{room}/messages. */
 void pages_get(struct routes *r, struct exchange *x, const struct http_request *req,
                struct str room);
-
-/* GET /messages/{id}. */
-void pages_get_message(struct routes *r, struct exchange *x, struct str segment);
 
 /* Once in each turn of the loop: composes pages that had to wait; true when more wait. busy: live
  * messages wait to be written, and go first for TURN_PAGES_WAIT turns. */

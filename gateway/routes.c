@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which request goes where, and the handshake of WebSocket. POST is in posting.c, reading in
- * pages.c, what comes over WebSocket in frames.c.
+ * pages.c and lookup.c, what comes over WebSocket in frames.c.
  *
  *   POST /messages, /rooms/{room}/messages    GET likewise, GET /messages/{id}
  *   GET /ws, /rooms/{room}/ws                 GET /livez, /readyz, /healthz
@@ -23,6 +23,7 @@
 #include "gateway/answer.h"
 #include "gateway/assets.h"
 #include "gateway/deflate.h"
+#include "gateway/lookup.h"
 #include "gateway/metrics.h"
 #include "gateway/origins.h"
 #include "gateway/pages.h"
@@ -212,12 +213,7 @@ static void ws(struct routes *r, struct exchange *x, const struct http_request *
                       &errors);
     query_number_read(req->query, "hello", "[\"query\",\"hello\"]", 0, 1, &hello, &errors);
     if (errors) {
-        struct buf *list = NULL;
-        buf_add_char(&list, '[');
-        buf_add_str(&list, buf_str(errors));
-        buf_add_char(&list, ']');
-        answer_detail(x, 422, STR(""), buf_str(list));
-        buf_free(&list);
+        answer_invalid(x, buf_str(errors));
         buf_free(&errors);
         return;
     }
@@ -382,7 +378,7 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
     } else if (route == ROUTE_WS) {
         ws(r, x, req, room);
     } else if (route == ROUTE_MESSAGE) {
-        pages_get_message(r, x, rest);
+        lookup_message(r, x, rest);
     } else if (route == ROUTE_MESSAGES && req->method == HTTP_POST) {
         posting_take(r, x, req, body, room);
     } else if (route == ROUTE_MESSAGES) {
