@@ -36,11 +36,15 @@ export class View {
     Object.assign(this, { scroller, list, on });
     scroller.onscroll = () => {
       const { scrollHeight, scrollTop, clientHeight } = scroller;
+      if (clientHeight !== this.height) return; // not the reader's doing: the observer is next
       this.atEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
       this.checkTop();
       on.scrolled();
     };
-    new ResizeObserver(() => this.atEnd && this.toEnd()).observe(scroller);
+    new ResizeObserver(() => {
+      this.height = scroller.clientHeight;
+      if (this.atEnd) this.toEnd();
+    }).observe(scroller);
   }
 
   render(entries, name) {

@@ -178,6 +178,37 @@ test('scrolling up brings what is older, once and in order', async () => {
   await until(async () => await ana.page.title() === `#${where} · Chat`, 'read', SLOW_MS);
 });
 
+test('who is at the end stays there when what is written grows', async () => {
+  const where = room();
+  await post(where, numbers(1, 40));
+  const ana = await reader(stack.gateways[0], where, 'Ana', { viewport: { width: 390, height: 700 } });
+  await ana.shows(numbers(1, 40));
+  await ana.page.evaluate(() => { // the scroll is told of when the height has changed already
+    const text = document.querySelector('#text');
+    document.querySelector('#scroller').scrollTop -= 1;
+    text.value = 'line\n'.repeat(20);
+    text.dispatchEvent(new Event('input'));
+  });
+  await post(where, numbers(41, 60));
+  await ana.shows(numbers(1, 60));
+  await until(() => ana.page.evaluate(() => {
+    const { scrollHeight, scrollTop, clientHeight } = document.querySelector('#scroller');
+    return scrollHeight - scrollTop - clientHeight < 2;
+  }), 'the end is seen', 5000);
+  assert.ok(await ana.page.isHidden('#jump'));
+  await ana.shot('writing-much');
+});
+
+test('what is too long is told over what is behind', async () => {
+  const ana = await reader(stack.gateways[0], room());
+  await ana.write('mine');
+  await ana.page.fill('#text', 'x'.repeat(4097));
+  assert.equal(await ana.text('#count'), '1 too many');
+  const [count, page] = await ana.page.evaluate(() => ['#count', 'body']
+    .map((one) => getComputedStyle(document.querySelector(one)).backgroundColor));
+  assert.equal(count, page); // it hides what is behind it
+});
+
 test('the page holds a bounded number of messages', async () => {
   const where = room();
   const all = numbers(1, 700);
