@@ -76,7 +76,7 @@ enum {
 
     /* The loop */
     BATCH_JOBS = 64,      /* writes of one batch */
-    TURN_READ_US = 250,   /* of reading what clients send, then writes are served */
+    TURN_READ_US = 100,   /* of reading what clients send, then writes are served */
     TURN_WRITE_US = 250,  /* of writing, then events are served */
     TURN_REAPS = 64,      /* objects freed in one turn */
     TURN_REAP_US = 250,   /* of closing WebSocket clients; the kernel takes its time for each */
