@@ -75,11 +75,10 @@ static void stream_told(void *arg, const struct page *p)
 {
     struct lookup *l = arg;
     lookups.reading--;
-    if (!p || !p->open)
-        lookup_go_on(l);
-    else if (p->count && is_message(&p->entries[0], l->id))
+    bool tells = p && p->open;
+    if (tells && p->count && is_message(&p->entries[0], l->id))
         lookup_found(l, p->entries[0].json);
-    else if (l->id > p->base)
+    else if (tells && l->id > p->base)
         lookup_missing(l);
     else
         lookup_go_on(l);
