@@ -75,10 +75,10 @@ static inline void answer_body(struct exchange *x, struct str body)
     answer(x, text);
 }
 
-/* Uses up all the time that a turn has for reading. */
+/* Uses up all the time that a turn has, for reading or for writing. */
 static inline void waste_a_turn(void)
 {
-    for (uint64_t end_us = now_us() + TURN_READ_US; now_us() < end_us;)
+    for (uint64_t end_us = now_us() + TURN_READ_US + TURN_WRITE_US; now_us() < end_us;)
         ;
 }
 
