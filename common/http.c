@@ -416,22 +416,50 @@ bool http_parse_head(struct http_request *req, const char *head, size_t len,
 
 /* ---- looking headers up ---- */
 
-struct str http_header(const struct http_request *req, const char *name)
+bool http_header_next(const struct http_request *req, const char *name, size_t *at,
+                      struct str *value)
 {
     struct str wanted = str_of(name);
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, wanted))
-            return req->headers[i].value;
-    return (struct str){NULL, 0};
+    while (*at < req->nheaders) {
+        const struct http_header *h = &req->headers[(*at)++];
+        if (!str_eq_nocase(h->name, wanted))
+            continue;
+        *value = h->value;
+        return true;
+    }
+    return false;
+}
+
+struct str http_header(const struct http_request *req, const char *name)
+{
+    struct str value = {NULL, 0};
+    size_t at = 0;
+    http_header_next(req, name, &at, &value);
+    return value;
 }
 
 size_t http_header_count(const struct http_request *req, const char *name)
 {
-    struct str wanted = str_of(name);
+    struct str value;
     size_t n = 0;
-    for (size_t i = 0; i < req->nheaders; i++)
-        n += str_eq_nocase(req->headers[i].name, wanted);
+    for (size_t at = 0; http_header_next(req, name, &at, &value);)
+        n++;
     return n;
+}
+
+void http_header_list(const struct http_request *req, const char *name, struct buf **list)
+{
+    struct str value;
+    for (size_t at = 0; http_header_next(req, name, &at, &value);) {
+        if (*list)
+            buf_add_char(list, ',');
+        buf_add_str(list, value);
+    }
+}
+
+bool http_token_char(char c)
+{
+    return all_in((struct str){&c, 1}, IN_TOKEN);
 }
 
 /* Takes the first element off a list of entity tags, without its W/. A comma between quotes belongs
@@ -467,17 +495,17 @@ bool http_etag_listed(struct str list, struct str etag)
 
 static bool list_has(struct str list, struct str token)
 {
-    for (struct str element; cut(&list, ',', &element);)
-        if (str_eq_nocase(str_trim(element), token))
+    while (list.len)
+        if (str_eq_nocase(str_cut(&list, ','), token))
             return true;
-    return str_eq_nocase(str_trim(list), token);
+    return false;
 }
 
 bool http_header_has(const struct http_request *req, const char *name, const char *token)
 {
-    struct str wanted = str_of(name), element = str_of(token);
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, wanted) && list_has(req->headers[i].value, element))
+    struct str list;
+    for (size_t at = 0; http_header_next(req, name, &at, &list);)
+        if (list_has(list, str_of(token)))
             return true;
     return false;
 }

@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
+#include "common/buf.h"
 #include "common/limits.h"
-#include "common/str.h"
 
 enum http_method {
     HTTP_GET,
@@ -64,6 +64,16 @@ struct str http_header(const struct http_request *req, const char *name);
 
 /* How many headers of this name are there? */
 size_t http_header_count(const struct http_request *req, const char *name);
+
+/* The next line of a header, from *at on (0 at first); false when there is no other one. */
+bool http_header_next(const struct http_request *req, const char *name, size_t *at,
+                      struct str *value);
+
+/* Appends all its lines, as the one list that they are (RFC 9110 section 5.3). */
+void http_header_list(const struct http_request *req, const char *name, struct buf **list);
+
+/* May it stand in a token (RFC 9110 section 5.6.2)? */
+bool http_token_char(char c);
 
 /* Is token an element of the comma-separated header (case does not matter), in any of its lines? */
 bool http_header_has(const struct http_request *req, const char *name, const char *token);

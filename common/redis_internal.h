@@ -8,10 +8,10 @@
 #include "common/redis.h"
 #include "common/redis_info.h"
 #include "common/redis_url.h"
+#include "common/sha1.h"
 #include "common/wire.h"
 
 enum {
-    SHA1_HEX = 40,
     WHY_BYTES = 256,
     NAME_BYTES = 256, /* of a host; no longer one can be resolved */
 };

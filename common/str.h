@@ -34,4 +34,15 @@ static inline struct str str_trim(struct str s)
     return s;
 }
 
+/* Takes the first element off a list, with its separator; trimmed. Of the last one nothing is left.
+ */
+static inline struct str str_cut(struct str *list, char separator)
+{
+    const char *end = list->len ? memchr(list->p, separator, list->len) : NULL;
+    struct str head = {list->p, end ? (size_t)(end - list->p) : list->len};
+    size_t used = head.len + (end != NULL);
+    *list = (struct str){list->p + used, list->len - used};
+    return str_trim(head);
+}
+
 #endif

@@ -159,21 +159,11 @@ const struct asset *asset_find(struct str path)
 
 /* ---- lists in headers ---- */
 
-/* Takes what stands before the first separator off the front. */
-static struct str cut(struct str *list, char separator)
-{
-    const char *end = list->len ? memchr(list->p, separator, list->len) : NULL;
-    struct str head = {list->p, end ? (size_t)(end - list->p) : list->len};
-    size_t used = head.len + (end ? 1 : 0);
-    *list = (struct str){list->p + used, list->len - used};
-    return str_trim(head);
-}
-
 /* A weight of zero, in any of its spellings: q=0, q=0.000. */
 static bool weight_is_zero(struct str parameters)
 {
     while (parameters.len) {
-        struct str p = cut(&parameters, ';');
+        struct str p = str_cut(&parameters, ';');
         if (p.len < 3 || (p.p[0] | 0x20) != 'q' || p.p[1] != '=')
             continue;
         for (size_t i = 2; i < p.len; i++)
@@ -187,24 +177,21 @@ static bool weight_is_zero(struct str parameters)
 /* RFC 9110 section 12.5.3; "*" alone does not ask for gzip. */
 static bool accepts_gzip(const struct http_request *req)
 {
-    for (size_t i = 0; i < req->nheaders; i++) {
-        struct str list = req->headers[i].value;
-        if (!str_eq_nocase(req->headers[i].name, STR("Accept-Encoding")))
-            continue;
+    struct str list;
+    for (size_t at = 0; http_header_next(req, "Accept-Encoding", &at, &list);)
         while (list.len) {
-            struct str element = cut(&list, ',');
-            if (str_eq_nocase(cut(&element, ';'), STR("gzip")))
+            struct str element = str_cut(&list, ',');
+            if (str_eq_nocase(str_cut(&element, ';'), STR("gzip")))
                 return !weight_is_zero(element);
         }
-    }
     return false;
 }
 
 static bool etag_named(const struct http_request *req, struct str etag)
 {
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, STR("If-None-Match")) &&
-            http_etag_listed(req->headers[i].value, etag))
+    struct str list;
+    for (size_t at = 0; http_header_next(req, "If-None-Match", &at, &list);)
+        if (http_etag_listed(list, etag))
             return true;
     return false;
 }

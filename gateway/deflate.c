@@ -140,9 +140,9 @@ bool deflate_accept(struct str offers, unsigned least_bits, unsigned *bits, stru
 bool deflate_negotiate(const struct http_request *req, unsigned least_bits, unsigned *bits,
                        struct buf **answer)
 {
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, STR("Sec-WebSocket-Extensions")) &&
-            deflate_accept(req->headers[i].value, least_bits, bits, answer))
+    struct str offers;
+    for (size_t at = 0; http_header_next(req, "Sec-WebSocket-Extensions", &at, &offers);)
+        if (deflate_accept(offers, least_bits, bits, answer))
             return true;
     return false;
 }

@@ -106,20 +106,13 @@ void guests_close(struct guests *gs, struct guest *g)
     free(g);
 }
 
-/* All lines of X-Forwarded-For are one list (RFC 9110 section 5.3). */
 static struct address behind(const struct guests *gs, const struct address *peer,
                              const struct http_request *req)
 {
     struct buf *list = NULL;
     if (!networks_have(&gs->trusted, peer))
         return *peer;
-    for (size_t i = 0; i < req->nheaders; i++) {
-        if (!str_eq_nocase(req->headers[i].name, STR("X-Forwarded-For")))
-            continue;
-        if (list)
-            buf_add_char(&list, ',');
-        buf_add_str(&list, req->headers[i].value);
-    }
+    http_header_list(req, "X-Forwarded-For", &list);
     struct address found = address_behind(peer, &gs->trusted, buf_str(list));
     buf_free(&list);
     return found;

@@ -388,17 +388,6 @@ static bool query_read(struct getting *g, struct str query, uint64_t *min_id, st
     return !*errors;
 }
 
-static void none_match_keep(struct getting *g, const struct http_request *req)
-{
-    for (size_t i = 0; i < req->nheaders; i++) {
-        if (!str_eq_nocase(req->headers[i].name, STR("If-None-Match")))
-            continue;
-        if (g->none_match)
-            buf_add_char(&g->none_match, ',');
-        buf_add_str(&g->none_match, req->headers[i].value);
-    }
-}
-
 void pages_get(struct routes *r, struct exchange *x, const struct http_request *req,
                struct str room)
 {
@@ -412,7 +401,7 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
         free(g);
         return;
     }
-    none_match_keep(g, req);
+    http_header_list(req, "If-None-Match", &g->none_match);
     if (!link_started(r->link) ||
         !(g->room = room_get(r->rooms, room, link_position(r->link), now_ms()))) {
         answer_unavailable(x, "the log has not been read yet");

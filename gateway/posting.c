@@ -82,16 +82,6 @@ static void post_done(void *arg, enum send_result result, uint64_t id, struct st
     free(p);
 }
 
-/* Takes what stands before the next ';' off the front. */
-static struct str next_part(struct str *s)
-{
-    const char *end = s->len ? memchr(s->p, ';', s->len) : NULL;
-    struct str part = {s->p, end ? (size_t)(end - s->p) : s->len};
-    s->p += part.len + (end != NULL);
-    s->len -= part.len + (end != NULL);
-    return str_trim(part);
-}
-
 /* Another charset than UTF-8? Other parameters mean nothing to us. */
 static bool charset_foreign(struct str parameter)
 {
@@ -108,9 +98,9 @@ static bool body_is_json(const struct http_request *req)
     const struct str base = STR("application/"), suffix = STR("+json");
     if (http_header_count(req, "Content-Type") != 1)
         return false;
-    struct str type = http_header(req, "Content-Type"), media = next_part(&type);
+    struct str type = http_header(req, "Content-Type"), media = str_cut(&type, ';');
     while (type.len)
-        if (charset_foreign(next_part(&type)))
+        if (charset_foreign(str_cut(&type, ';')))
             return false;
     return str_eq_nocase(media, STR("application/json")) ||
            (media.len > base.len + suffix.len &&
@@ -121,9 +111,9 @@ static bool body_is_json(const struct http_request *req)
 /* A body that is packed or encrypted would have to be opened first (RFC 9110 section 8.4). */
 static bool body_is_plain(const struct http_request *req)
 {
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, STR("Content-Encoding")) &&
-            req->headers[i].value.len && !str_eq_nocase(req->headers[i].value, STR("identity")))
+    struct str value;
+    for (size_t at = 0; http_header_next(req, "Content-Encoding", &at, &value);)
+        if (value.len && !str_eq_nocase(value, STR("identity")))
             return false;
     return true;
 }
@@ -143,11 +133,8 @@ struct str posting_unreadable(const struct http_request *req, struct str *header
 static bool prefers_stored(struct str list)
 {
     while (list.len) {
-        const char *end = memchr(list.p, ',', list.len);
-        struct str one = {list.p, end ? (size_t)(end - list.p) : list.len};
-        list.p += one.len + (end != NULL);
-        list.len -= one.len + (end != NULL);
-        struct str value = next_part(&one);
+        struct str one = str_cut(&list, ',');
+        struct str value = str_cut(&one, ';');
         const char *equals = value.len ? memchr(value.p, '=', value.len) : NULL;
         if (!equals)
             continue;
@@ -162,9 +149,9 @@ static bool prefers_stored(struct str list)
 
 static bool stored_preferred(const struct http_request *req)
 {
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, STR("Prefer")) &&
-            prefers_stored(req->headers[i].value))
+    struct str list;
+    for (size_t at = 0; http_header_next(req, "Prefer", &at, &list);)
+        if (prefers_stored(list))
             return true;
     return false;
 }

@@ -80,11 +80,6 @@ bool ws_key_valid(struct str key)
     return true;
 }
 
-static bool is_token(char c)
-{
-    return c > ' ' && c < 127 && !strchr("()<>@,;:\\\"/[]?={}", c);
-}
-
 static void skip_blanks(struct str *s)
 {
     while (s->len && (*s->p == ' ' || *s->p == '\t'))
@@ -104,7 +99,7 @@ static bool take_token(struct str *s)
 {
     skip_blanks(s);
     const char *start = s->p;
-    while (s->len && is_token(*s->p))
+    while (s->len && http_token_char(*s->p))
         s->p++, s->len--;
     return s->p > start;
 }
@@ -114,7 +109,7 @@ static bool take_value(struct str *s)
 {
     if (!take_char(s, '"'))
         return take_token(s);
-    return s->len && is_token(*s->p) && take_token(s) && s->len && *s->p == '"' &&
+    return s->len && http_token_char(*s->p) && take_token(s) && s->len && *s->p == '"' &&
            take_char(s, '"');
 }
 
@@ -135,9 +130,9 @@ static bool is_list(struct str s, bool with_parameters)
 
 static bool all_lists(const struct http_request *req, const char *name, bool with_parameters)
 {
-    for (size_t i = 0; i < req->nheaders; i++)
-        if (str_eq_nocase(req->headers[i].name, str_of(name)) &&
-            !is_list(req->headers[i].value, with_parameters))
+    struct str list;
+    for (size_t at = 0; http_header_next(req, name, &at, &list);)
+        if (!is_list(list, with_parameters))
             return false;
     return true;
 }
