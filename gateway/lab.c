@@ -11,10 +11,11 @@
 
 #include <event2/event.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdlib.h>
 
 #include "common/chain.h"
-#include "common/flat.h"
+#include "common/json.h"
 #include "common/lab.h"
 #include "common/limits.h"
 #include "common/mem.h"
@@ -23,7 +24,6 @@
 
 enum {
     SEED_MS = 500, /* between two looks whether the chain is known */
-    MEMBERS = 3,   /* of a fault's JSON */
     SECONDS_DEFAULT = 10,
 };
 
@@ -107,42 +107,60 @@ static bool is_foreign(const struct http_request *req)
     return !str_eq_nocase((struct str){origin.p + scheme, origin.len - scheme}, host);
 }
 
-/* Words that say what is wrong, or NULL. */
-static const char *fault_read(struct str body, struct str *replica, enum lab_fault *fault,
-                              uint64_t *seconds)
+struct asked {
+    struct str replica; /* of the object */
+    enum lab_fault fault;
+    unsigned seconds;
+};
+
+/* Takes one member; false when it is none of ours, or of another type. */
+static bool member_read(struct asked *a, struct str name, struct json_object *value)
 {
-    struct flat_member members[MEMBERS];
-    int n = flat_read(body, members, MEMBERS);
-    if (n < 0)
-        return "An object of replica, fault and seconds is expected";
-    for (int i = 0; i < n; i++) {
-        const struct flat_member *m = &members[i];
-        if (str_eq(m->name, STR("replica")) && m->type == FLAT_STRING)
-            *replica = m->text;
-        else if (str_eq(m->name, STR("fault")) && m->type == FLAT_STRING)
-            *fault = lab_fault_named(m->text);
-        else if (str_eq(m->name, STR("seconds")) && m->type == FLAT_NUMBER &&
-                 digits_read(m->text, seconds) && *seconds && *seconds <= LAB_FAULT_S_MAX)
-            continue;
-        else
-            return "replica and fault are strings, seconds is a number from 1 to 300";
-    }
-    if (!room_name_valid(*replica))
-        return "replica is the name of a gateway, or persister";
-    return *fault ? NULL : "fault is pause_redis, drop_redis, stop_reading or exit";
+    struct str text = {json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+    int64_t seconds = json_object_get_int64(value);
+    bool string = json_object_is_type(value, json_type_string);
+    if (str_eq(name, STR("replica")) && string)
+        a->replica = text;
+    else if (str_eq(name, STR("fault")) && string)
+        a->fault = lab_fault_named(text);
+    else if (str_eq(name, STR("seconds")) && json_object_is_type(value, json_type_int) &&
+             seconds > 0 && seconds <= LAB_FAULT_S_MAX)
+        a->seconds = (unsigned)seconds;
+    else
+        return false;
+    return true;
 }
 
-static void fault_answer(struct gateway_lab *g, struct exchange *x, struct str body)
+/* Words that say what is wrong, or NULL. */
+static const char *asked_read(struct asked *a, struct json_object *object)
 {
-    struct str replica = {0};
-    enum lab_fault fault = LAB_NO_FAULT;
-    uint64_t seconds = SECONDS_DEFAULT;
-    const char *wrong = fault_read(body, &replica, &fault, &seconds);
-    if (wrong) {
-        exchange_fail(x, 422, wrong);
-        return;
+    if (!json_object_is_type(object, json_type_object))
+        return "An object of replica, fault and seconds is expected";
+    json_object_object_foreach(object, name, value)
+    {
+        if (!member_read(a, str_of(name), value))
+            return "replica and fault are strings, seconds is a number from 1 to 300";
     }
-    switch (lab_fault_send(g->lab, replica, fault, (unsigned)seconds)) {
+    if (!room_name_valid(a->replica))
+        return "replica is the name of a gateway, or persister";
+    return a->fault ? NULL : "fault is pause_redis, drop_redis, stop_reading or exit";
+}
+
+/* What is not JSON, or deeper than an object, is NULL. */
+static struct json_object *body_parse(struct str body)
+{
+    size_t at;
+    if (json_check(body, 1, &at))
+        return NULL;
+    struct json_tokener *t = json_tokener_new();
+    struct json_object *object = json_tokener_parse_ex(t, body.p, (int)body.len);
+    json_tokener_free(t);
+    return object;
+}
+
+static void fault_send(struct gateway_lab *g, struct exchange *x, const struct asked *a)
+{
+    switch (lab_fault_send(g->lab, a->replica, a->fault, a->seconds)) {
     case LAB_DONE:
         answer_json(x, 202, STR(""), STR("{\"status\":\"done\"}"));
         break;
@@ -156,6 +174,18 @@ static void fault_answer(struct gateway_lab *g, struct exchange *x, struct str b
         answer_unavailable(x, "Redis, through which it would be sent, cannot be reached");
         break;
     }
+}
+
+static void fault_answer(struct gateway_lab *g, struct exchange *x, struct str body)
+{
+    struct asked a = {.seconds = SECONDS_DEFAULT};
+    struct json_object *object = body_parse(body);
+    const char *wrong = asked_read(&a, object);
+    if (wrong)
+        exchange_fail(x, 422, wrong);
+    else
+        fault_send(g, x, &a);
+    json_object_put(object);
 }
 
 void gateway_lab_answer(struct gateway_lab *g, struct exchange *x, const struct http_request *req,
