@@ -83,7 +83,6 @@ static void listener_starve(struct server *s, int error)
         turn_away(s, fd, no_room);
     s->spare = spare_open();
     event_del(&s->listening);
-    event_add(&s->starved, &(struct timeval){.tv_usec = STARVED_MS * 1000L});
 }
 
 /* All that waited have been accepted. */
@@ -138,21 +137,28 @@ static bool listener_accept(struct server *s)
     }
 }
 
-static void listening_cb(evutil_socket_t fd, short what, void *arg)
+static void listener_accept_some(struct server *s)
 {
-    (void)fd, (void)what;
-    struct server *s = arg;
     server_begins_reading(s); /* who is accepted is read at once */
     for (int i = 0; i < TURN_ACCEPTS; i++)
         if (!listener_accept(s) || server_has_read(s))
             return;
 }
 
-static void starved_cb(evutil_socket_t fd, short what, void *arg)
+static void listening_cb(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct server *s = arg;
+    listener_accept_some(s);
+    if (s->starving && !s->draining) /* when nobody connects, only a try finds out that it is over */
+        event_add(&s->starved, &(struct timeval){.tv_usec = STARVED_MS * 1000L});
+}
+
+static void starved_cb(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *s = arg;
     event_add(&s->listening, NULL);
+    listening_cb(fd, what, s);
 }
 
 /* ---- opening ---- */

@@ -308,10 +308,9 @@ static void test_conns_max(void **state)
     close(one_more);
 }
 
-/* Without descriptors: told 503, not left hanging; accepting goes on when there are some. */
-static void test_starving(void **state)
+/* Connects when no descriptor is left: told 503, not left hanging. */
+static void starve(void)
 {
-    (void)state;
     const char *preloaded = getenv("LD_PRELOAD");
     if (preloaded && strstr(preloaded, "vgpreload"))
         skip(); /* valgrind itself closes what is accepted beyond the limit */
@@ -327,12 +326,32 @@ static void test_starving(void **state)
     assert_true(rig.server->starving);
     assert_non_null(strstr(hear(fd), "503 Service Unavailable"));
     close(fd);
-    fd = dial_and_say(GET("/now"));
+}
+
+static void test_starving(void **state)
+{
+    (void)state;
+    starve();
+    int fd = dial_and_say(GET("/now"));
     assert_string_equal(hear(fd), "");
     usleep(250000);
     assert_string_equal(hear(fd), OK("3", "now"));
-    assert_false(rig.server->starving);
     close(fd);
+    usleep(250000);
+    turn();
+    assert_false(rig.server->starving);
+}
+
+/* That there are descriptors again is found out also when nobody connects. */
+static void test_starving_ends(void **state)
+{
+    (void)state;
+    starve();
+    turn();
+    assert_true(rig.server->starving);
+    usleep(250000);
+    turn();
+    assert_false(rig.server->starving);
 }
 
 static void test_cannot_listen(void **state)
@@ -366,6 +385,7 @@ int main(void)
         TEST(test_free_before_answer),
         TEST(test_conns_max),
         TEST(test_starving),
+        TEST(test_starving_ends),
         TEST(test_cannot_listen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
