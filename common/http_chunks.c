@@ -3,19 +3,30 @@
  * Chunked bodies (RFC 9112 section 7.1), one byte after the other except for the data, which is
  * moved in one piece. Any cut of the input is possible: all that is known stands in the state.
  *
- *    1a ;name=value CRLF  data CRLF  0 CRLF  Name: value CRLF  CRLF
- *    size extension       data       last    trailer           end
+ *    1a ;name="value" CRLF  data CRLF  0 CRLF  Name: value CRLF  CRLF
+ *    size extension         data       last    trailer           end
  *
  * Refused: a size without digits, with a sign, a prefix, white space or more than 64 bits; a line
- * end that is not CR LF; control characters; lines beyond HTTP_CHUNK_LINE_BYTES_MAX; extensions and
- * trailers of more than HTTP_EXTRA_BYTES_MAX in sum. Both are checked and dropped.
+ * end that is not CR LF, also between quotes; control characters; extensions and trailers that are
+ * none by the grammar, since others may see the line's end elsewhere then; lines beyond
+ * HTTP_CHUNK_LINE_BYTES_MAX; extensions and trailers of more than HTTP_EXTRA_BYTES_MAX in sum.
+ * White space around the ; and = of extensions is 'bad', but to be read. Extensions and trailers
+ * are checked and dropped.
  */
 #include "common/http.h"
 
 enum state {
     SIZE_FIRST, /* the first digit must come */
     SIZE,
-    EXTENSION,
+    BEFORE_SEMICOLON, /* behind a blank: another extension must come */
+    BEFORE_NAME,
+    NAME,
+    BEFORE_EQUALS, /* behind a blank: a value or another extension must come */
+    BEFORE_VALUE,
+    VALUE,
+    QUOTED,
+    QUOTED_PAIR, /* behind a backslash */
+    QUOTED_END,
     SIZE_LF,
     DATA,
     DATA_CR,
@@ -29,10 +40,9 @@ enum state {
     BAD,
 };
 
-static bool is_token(char c)
+static bool is_blank(char c)
 {
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    return letter || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+    return c == ' ' || c == '\t';
 }
 
 static bool is_control(char c)
@@ -43,10 +53,17 @@ static bool is_control(char c)
 /* Another byte of a size line or a trailer line; false when it is one too many. */
 static bool line_grows(struct http_chunks *c)
 {
-    bool extra = c->state == EXTENSION || c->state >= TRAILER_START;
+    bool extension = c->state >= BEFORE_SEMICOLON && c->state <= QUOTED_END;
+    bool extra = extension || c->state >= TRAILER_START;
     if (extra && ++c->extras > HTTP_EXTRA_BYTES_MAX)
         return false;
     return ++c->line <= HTTP_CHUNK_LINE_BYTES_MAX;
+}
+
+/* What may come behind a size or an extension. */
+static enum state after_extension(char ch)
+{
+    return ch == '\r' ? SIZE_LF : ch == ';' ? BEFORE_NAME : is_blank(ch) ? BEFORE_SEMICOLON : BAD;
 }
 
 static enum state after_size(struct http_chunks *c, char ch)
@@ -60,7 +77,38 @@ static enum state after_size(struct http_chunks *c, char ch)
     }
     if (c->state == SIZE_FIRST)
         return BAD;
-    return ch == ';' ? EXTENSION : ch == '\r' ? SIZE_LF : BAD;
+    return after_extension(ch);
+}
+
+/* The state after one byte of *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ). */
+static enum state within_extension(enum state state, char ch)
+{
+    switch (state) {
+    case BEFORE_SEMICOLON:
+        return ch == ';' ? BEFORE_NAME : is_blank(ch) ? BEFORE_SEMICOLON : BAD;
+    case BEFORE_NAME:
+        return http_token_char(ch) ? NAME : is_blank(ch) ? BEFORE_NAME : BAD;
+    case NAME:
+        return http_token_char(ch) ? NAME
+               : ch == '='         ? BEFORE_VALUE
+               : is_blank(ch)      ? BEFORE_EQUALS
+                                   : after_extension(ch);
+    case BEFORE_EQUALS:
+        return ch == '='      ? BEFORE_VALUE
+               : ch == ';'    ? BEFORE_NAME
+               : is_blank(ch) ? BEFORE_EQUALS
+                              : BAD;
+    case BEFORE_VALUE:
+        return http_token_char(ch) ? VALUE : ch == '"' ? QUOTED : is_blank(ch) ? BEFORE_VALUE : BAD;
+    case VALUE:
+        return http_token_char(ch) ? VALUE : after_extension(ch);
+    case QUOTED:
+        return ch == '"' ? QUOTED_END : ch == '\\' ? QUOTED_PAIR : is_control(ch) ? BAD : QUOTED;
+    case QUOTED_PAIR:
+        return is_control(ch) ? BAD : QUOTED;
+    default: /* QUOTED_END */
+        return after_extension(ch);
+    }
 }
 
 /* The state after one byte that is not data. */
@@ -70,8 +118,16 @@ static enum state after(struct http_chunks *c, char ch)
     case SIZE_FIRST:
     case SIZE:
         return after_size(c, ch);
-    case EXTENSION:
-        return ch == '\r' ? SIZE_LF : is_control(ch) ? BAD : EXTENSION;
+    case BEFORE_SEMICOLON:
+    case BEFORE_NAME:
+    case NAME:
+    case BEFORE_EQUALS:
+    case BEFORE_VALUE:
+    case VALUE:
+    case QUOTED:
+    case QUOTED_PAIR:
+    case QUOTED_END:
+        return within_extension((enum state)c->state, ch);
     case SIZE_LF:
         return ch != '\n' ? BAD : c->left ? DATA : TRAILER_START;
     case DATA_CR:
@@ -79,9 +135,9 @@ static enum state after(struct http_chunks *c, char ch)
     case DATA_LF:
         return ch == '\n' ? SIZE_FIRST : BAD;
     case TRAILER_START:
-        return ch == '\r' ? END_LF : is_token(ch) ? TRAILER_NAME : BAD;
+        return ch == '\r' ? END_LF : http_token_char(ch) ? TRAILER_NAME : BAD;
     case TRAILER_NAME:
-        return ch == ':' ? TRAILER_VALUE : is_token(ch) ? TRAILER_NAME : BAD;
+        return ch == ':' ? TRAILER_VALUE : http_token_char(ch) ? TRAILER_NAME : BAD;
     case TRAILER_VALUE:
         return ch == '\r' ? TRAILER_LF : is_control(ch) ? BAD : TRAILER_VALUE;
     case TRAILER_LF:

@@ -145,6 +145,11 @@ REFUSED = {
     "chunk shorter than told": chunked(b"1f\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
     "chunk longer than told": chunked(b"1d\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
     "chunk end with bare LF": chunked(b"1e\r\n" + MESSAGE + b"\n0\r\n\r\n"),
+    "extension without a name": chunked(b"1e;\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
+    "extension without a value": chunked(b"1e;a=\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
+    "extension with open quotes": chunked(b'1e;a="b\r\n' + MESSAGE + b"\r\n0\r\n\r\n"),
+    "line end between quotes": chunked(b'1e;a="\r\n0\r\n\r\n"\r\n' + MESSAGE + b"\r\n0\r\n\r\n"),
+    "junk behind quotes": chunked(b'1e;a="b"c\r\n' + MESSAGE + b"\r\n0\r\n\r\n"),
     "bare LF in an extension": chunked(b"1e;a\nb\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
     "long extension": chunked(b"1e;" + b"a" * 300 + b"\r\n" + MESSAGE + b"\r\n0\r\n\r\n"),
     "long extensions in sum": chunked((b"1;" + b"a" * 200 + b"\r\nx\r\n") * 90),
@@ -221,6 +226,8 @@ ACCEPTED = {
     "extensions and trailers": (
         chunked(b'1e;a;b="c"\r\n' + MESSAGE + b"\r\n00;d\r\nX: y\r\nContent-Length: 5\r\n\r\n"),
         201),
+    "extensions with white space and quotes": (
+        chunked(b'1e ;a = b\t; c="\\";\xe9"\r\n' + MESSAGE + b"\r\n0\r\n\r\n"), 201),
     "one empty line first": (b"\r\n" + get(), 200),
     "empty value": (get(headers=b"X:\r\n"), 200),
     "no space behind the colon": (get(headers=b"X:y\r\n"), 200),
