@@ -96,19 +96,6 @@ static void exchanges_advance(struct conn *c)
 
 /* ---- composing ---- */
 
-static void add_date(struct server *s, struct buf **out)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    if (s->date_s != now.tv_sec) {
-        struct tm tm;
-        s->date_s = now.tv_sec;
-        strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n",
-                 gmtime_r(&s->date_s, &tm));
-    }
-    buf_add_str(out, str_of(s->date));
-}
-
 static void compose(struct exchange *x, const struct response *r, struct buf **out)
 {
     bool bodiless = r->status == 204 || r->status == 304;
@@ -128,7 +115,7 @@ static void compose(struct exchange *x, const struct response *r, struct buf **o
         buf_add_u64(out, r->body.len);
     }
     buf_add_str(out, STR("\r\n"));
-    add_date(x->conn->server, out);
+    buf_add_str(out, str_of(server_date(x->conn->server)));
     if (x->last)
         buf_add_str(out, STR("Connection: close\r\n"));
     else if (x->http_1_0)

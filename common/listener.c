@@ -39,12 +39,13 @@ static void turn_away(struct server *s, int fd, struct http_refusal no)
                         "HTTP/1.1 %d %s\r\n"
                         "Content-Type: application/json\r\n"
                         "Content-Length: %zu\r\n"
+                        "%s"
                         "Retry-After: 1\r\n"
                         "Connection: close\r\n"
                         "\r\n"
                         "{\"detail\":\"%s\"}",
                         no.status, http_status_words(no.status),
-                        strlen("{\"detail\":\"\"}") + strlen(no.reason), no.reason);
+                        strlen("{\"detail\":\"\"}") + strlen(no.reason), server_date(s), no.reason);
     assert(size > 0 && size < ANSWER_BYTES);
     for (int i = 0; i < DROPPED_READS_MAX; i++)
         if (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) < (ssize_t)sizeof dropped)

@@ -187,6 +187,19 @@ bool server_has_read(struct server *s)
     return over;
 }
 
+const char *server_date(struct server *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (s->date_s != now.tv_sec) {
+        struct tm tm;
+        s->date_s = now.tv_sec;
+        strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n",
+                 gmtime_r(&s->date_s, &tm));
+    }
+    return s->date;
+}
+
 bool server_turn(struct server *s)
 {
     assert(!s->handling);

@@ -145,6 +145,9 @@ static inline int conn_fd(const struct conn *c)
 void server_begins_reading(struct server *s);
 bool server_has_read(struct server *s);
 
+/* server.c: the header Date of now, with its CR LF, for every answer (RFC 9110 section 6.6.1). */
+const char *server_date(struct server *s);
+
 /* conn.c: takes the descriptor and the guest, and reads at once. */
 void conn_new(struct server *s, int fd, const struct address *peer, void *guest);
 

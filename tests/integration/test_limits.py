@@ -48,7 +48,7 @@ def test_connections_of_one_address(make_cluster):
     sockets = [RawWS(gateway.port, "/ws", source="127.0.0.2") for _ in range(2)]
     conn, refused = come()
     assert refused.status == 429 and "CONNS_PER_ADDRESS" in detail(refused)
-    assert refused.headers["retry-after"] == "1" and conn.is_closed()
+    assert refused.headers["retry-after"] == "1" and refused.headers["date"] and conn.is_closed()
     with RawWS(gateway.port, "/ws", source="127.0.0.2", check=False) as handshake:
         assert handshake.response.status == 429
     assert come("127.0.0.3")[1].status == 200, "another address"
