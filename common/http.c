@@ -23,6 +23,8 @@
 
 #include <stddef.h>
 
+#include "common/address.h"
+
 enum {
     EMPTY_LINES_MAX = 4,    /* before a request line; old clients send one behind a body */
     LENGTH_DIGITS_MAX = 19, /* of a Content-Length: what 64 bits hold, whatever the digits */
@@ -138,33 +140,22 @@ static bool port_valid(struct str port)
     return n <= 65535;
 }
 
-static bool address_valid(struct str inside_brackets)
-{
-    size_t colons = 0;
-    for (size_t i = 0; i < inside_brackets.len; i++) {
-        char c = inside_brackets.p[i];
-        if (http_hex_digit(c) < 0 && c != ':' && c != '.')
-            return false;
-        colons += c == ':';
-    }
-    return colons >= 2;
-}
-
 /* A name or an address, and perhaps a port. No user, no escapes: no host name has them. */
 static bool host_valid(struct str host)
 {
     struct str name = host, port = {NULL, 0};
+    struct str rest = host;
     if (host.len && host.p[0] == '[') {
-        struct str address = {host.p + 1, host.len - 1}, inside;
-        if (!cut(&address, ']', &inside) || !address_valid(inside))
+        struct address address;
+        if (!cut(&rest, ']', &name))
             return false;
-        if (address.len && address.p[0] != ':')
+        name.len++; /* its bracket */
+        if (!address_read(&address, name) || (rest.len && rest.p[0] != ':'))
             return false;
-        if (address.len)
-            port = (struct str){address.p + 1, address.len - 1};
+        if (rest.len)
+            port = (struct str){rest.p + 1, rest.len - 1};
         return port_valid(port);
     }
-    struct str rest = host;
     if (cut(&rest, ':', &name))
         port = rest;
     return name.len && all_in(name, IN_HOST) && port_valid(port);

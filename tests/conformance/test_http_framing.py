@@ -109,6 +109,13 @@ REFUSED = {
     "Host without a name": LINE + b"Host: :80\r\n\r\n",
     "Host with open bracket": LINE + b"Host: [::1\r\n\r\n",
     "Host with junk behind the bracket": LINE + b"Host: [::1]a\r\n\r\n",
+    "Host of seven groups": LINE + b"Host: [1:2:3:4:5:6:7]\r\n\r\n",
+    "Host of nine groups": LINE + b"Host: [1:2:3:4:5:6:7:8:9]\r\n\r\n",
+    "Host with two gaps": LINE + b"Host: [::1::]\r\n\r\n",
+    "Host with a long group": LINE + b"Host: [12345::]\r\n\r\n",
+    "Host with a short IPv4 inside": LINE + b"Host: [::1.2.3]\r\n\r\n",
+    "Host of IPv4 in brackets": LINE + b"Host: [1.2.3.4]\r\n\r\n",
+    "Host with a zone": LINE + b"Host: [fe80::1%25lo]\r\n\r\n",
     "Host with empty brackets": LINE + b"Host: []\r\n\r\n",
     "Host with an escape": LINE + b"Host: a%41\r\n\r\n",
     "Host beyond ASCII": LINE + "Host: ä\r\n\r\n".encode(),
@@ -235,6 +242,7 @@ ACCEPTED = {
     "names in any case": (post().replace(b"Content-Length", b"cOnTeNt-lEnGtH"), 201),
     "Host with a port": (b"GET /livez HTTP/1.1\r\nHost: a:1\r\n\r\n", 200),
     "Host of IPv6": (b"GET /livez HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n", 200),
+    "Host of IPv4 in IPv6": (b"GET /livez HTTP/1.1\r\nHost: [::ffff:1.2.3.4]:\r\n\r\n", 200),
     "headers up to the bound": (get(headers=b"a:b\r\n" * 63), 200),
 }
 
