@@ -249,12 +249,17 @@ static void refuse_long(const char *bytes, size_t len, struct http_refusal *refu
 }
 
 /* A head that goes on behind a request line that just came whole: whoever speaks another protocol
- * (or HTTP/0.9) waits for an answer now. */
+ * (or HTTP/0.9) waits for an answer now. So does whoever sent more of a body than its length told:
+ * what begins as no request line does is not waited for. */
 static void first_line_check(struct str seen, size_t seen_before, struct http_refusal *refusal)
 {
     struct http_request req = {.nheaders = 0};
     size_t start = empty_lines(seen.p, seen.len);
     struct str rest = {seen.p + start, seen.len - start}, line;
+    if (rest.len && *rest.p != '\r' && !http_token_char(*rest.p)) {
+        refused(refusal, 400, "Malformed request line");
+        return;
+    }
     if (!cut(&rest, '\n', &line) || start + line.len < seen_before)
         return;
     struct http_refusal no = {0};

@@ -189,9 +189,11 @@ def test_tls_is_told_so(gateway):
 
 @pytest.mark.parametrize("line,status", [
     (b"GET /\r\n", 400), (b"EHLO client.example\r\n", 400), (b"PING\r\n", 400),
-    (b"*1\r\n$4\r\nPING\r\n", 400), (b"GET / HTTP/2.0\r\n", 505), (b"\r\nGET /\r\n", 400)])
+    (b"*1\r\n$4\r\nPING\r\n", 400), (b"GET / HTTP/2.0\r\n", 505), (b"\r\nGET /\r\n", 400),
+    (b"}", 400), (b"\r\n\xff", 400), (b" ", 400)])
 def test_line_of_another_protocol(gateway, line, status):
-    """Nobody waits for headers that HTTP/0.9, or another protocol, does not have."""
+    """Nobody waits for headers that HTTP/0.9, or another protocol, does not have, nor for more of
+    what begins as no request does."""
     with RawConn(gateway.port, timeout=5) as conn:
         conn.send(line)
         answer = conn.read_response()
