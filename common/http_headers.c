@@ -47,12 +47,13 @@ void http_header_list(const struct http_request *req, const char *name, struct b
     }
 }
 
-/* Takes the first element off a list of entity tags, without its W/. A comma between quotes belongs
- * to the tag (RFC 9110 section 8.8.3). */
-static struct str etag_cut(struct str *list)
+/* Takes the first element off a list of entity tags, without its W/; *weak: it had one. A comma
+ * between quotes belongs to the tag (RFC 9110 section 8.8.3). */
+static struct str etag_cut(struct str *list, bool *weak)
 {
     struct str one = str_trim(*list);
-    if (one.len > 2 && one.p[0] == 'W' && one.p[1] == '/')
+    *weak = one.len > 2 && one.p[0] == 'W' && one.p[1] == '/';
+    if (*weak)
         one = (struct str){one.p + 2, one.len - 2};
     *list = STR("");
     if (!one.len)
@@ -68,14 +69,23 @@ static struct str etag_cut(struct str *list)
     return str_trim(one);
 }
 
-bool http_etag_listed(struct str list, struct str etag)
+/* Does the list name this tag? A strong comparison takes no weak one for it (section 8.8.3.2). */
+static bool etag_listed(struct str list, struct str etag, bool strong)
 {
     while (list.len) {
-        struct str one = etag_cut(&list);
-        if (str_eq(one, etag) || str_eq(one, STR("*")))
+        bool weak;
+        struct str one = etag_cut(&list, &weak);
+        if (str_eq(one, STR("*")) || (str_eq(one, etag) && !(strong && weak)))
             return true;
     }
     return false;
+}
+
+int http_condition(struct str match, struct str none_match, struct str etag)
+{
+    if (match.len && !etag_listed(match, etag, true))
+        return 412;
+    return none_match.len && etag_listed(none_match, etag, false) ? 304 : 200;
 }
 
 static bool list_has(struct str list, struct str token)

@@ -187,13 +187,15 @@ static bool accepts_gzip(const struct http_request *req)
     return false;
 }
 
-static bool etag_named(const struct http_request *req, struct str etag)
+static int condition(const struct http_request *req, struct str etag)
 {
-    struct str list;
-    for (size_t at = 0; http_header_next(req, "If-None-Match", &at, &list);)
-        if (http_etag_listed(list, etag))
-            return true;
-    return false;
+    struct buf *match = NULL, *none_match = NULL;
+    http_header_list(req, "If-Match", &match);
+    http_header_list(req, "If-None-Match", &none_match);
+    int status = http_condition(buf_str(match), buf_str(none_match), etag);
+    buf_free(&match);
+    buf_free(&none_match);
+    return status;
 }
 
 /* ---- answering ---- */
@@ -205,8 +207,13 @@ void asset_answer(const struct asset *a, struct exchange *x, const struct http_r
     int form = !plain || (smaller && accepts_gzip(req)) ? FORM_GZIP : FORM_PLAIN;
     const char *etag = etags[a - assets][form];
     struct buf *headers = NULL;
+    int status = condition(req, str_of(etag));
+    if (status == 412) {
+        exchange_fail(x, 412, "If-Match names another file");
+        return;
+    }
     buf_printf(&headers, "ETag: %s\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n", etag);
-    if (etag_named(req, str_of(etag))) {
+    if (status == 304) {
         exchange_respond(x, &(struct response){.status = 304, .headers = buf_str(headers)});
         buf_free(&headers);
         return;

@@ -36,7 +36,8 @@ struct getting {
     size_t limit;
     bool newest;            /* of what is between the bounds; else the oldest */
     uint64_t split;         /* the persister was asked for ids up to here */
-    struct buf *none_match; /* the values of If-None-Match, or NULL */
+    struct buf *match;      /* the values of If-Match, or NULL */
+    struct buf *none_match; /* those of If-None-Match, or NULL */
     struct getting *next_due;
 };
 
@@ -62,6 +63,7 @@ static void getting_free(struct getting *g)
 {
     if (g->room)
         g->room->holds--;
+    buf_free(&g->match);
     buf_free(&g->none_match);
     free(g);
 }
@@ -121,7 +123,10 @@ void pages_done(void)
 static void page_respond(struct getting *g, const char *etag, struct str headers, struct str body)
 {
     due.composed += body.len;
-    if (g->none_match && http_etag_listed(buf_str(g->none_match), str_of(etag)))
+    int status = http_condition(buf_str(g->match), buf_str(g->none_match), str_of(etag));
+    if (status == 412)
+        exchange_fail(g->x, 412, "If-Match names another page");
+    else if (status == 304)
         exchange_respond(g->x, &(struct response){.status = 304, .headers = headers});
     else
         answer_json(g->x, 200, headers, body);
@@ -401,6 +406,7 @@ void pages_get(struct routes *r, struct exchange *x, const struct http_request *
         free(g);
         return;
     }
+    http_header_list(req, "If-Match", &g->match);
     http_header_list(req, "If-None-Match", &g->none_match);
     if (!link_started(r->link) ||
         !(g->room = room_get(r->rooms, room, link_position(r->link), now_ms()))) {

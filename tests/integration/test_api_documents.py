@@ -92,6 +92,7 @@ def test_every_operation_is_as_documented(make_cluster):
         ask(gateway, "GET", target)
     etag = gateway.http.get("/messages").headers["etag"]
     ask(gateway, "GET", "/messages", headers={"If-None-Match": etag})
+    ask(gateway, "GET", "/messages", headers={"If-Match": '"x"'})
     ask(gateway, "OPTIONS", "/messages", headers={
         "Origin": ORIGIN, "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type"})

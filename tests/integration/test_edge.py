@@ -48,6 +48,12 @@ def test_http_edge(gateway):
             assert http.get(path, headers={"If-None-Match": known}).status_code == status, known
         lines = http.get(path, headers=[("If-None-Match", '"a"'), ("If-None-Match", etag)])
         assert lines.status_code == 304
+        for known, status in ((etag, 200), (f'"a", {etag}', 200), ("*", 200), ('"a"', 412),
+                              (f"W/{etag}", 412)):
+            assert http.get(path, headers={"If-Match": known}).status_code == status, known
+        both = http.get(path, headers={"If-Match": '"a"', "If-None-Match": etag})
+        assert both.status_code == 412
+        assert http.head(path, headers={"If-Match": '"a"'}).status_code == 412
     assert http.get("/messages/", follow_redirects=False).status_code == 307
 
 

@@ -345,9 +345,35 @@ static void test_etags(void **state)
         "",   "a",         "\"A\"",     "\"a",     "w/\"a\"",    "W/", "\"b\", \"c\"",
         "**", "\"b,*,c\"", "\"b,\"a\"", "\"a\" b", "\"a\"\"a\"", ",",  "\""};
     for (size_t i = 0; i < sizeof naming / sizeof *naming; i++)
-        assert_true(http_etag_listed(str_of(naming[i]), STR("\"a\"")));
+        assert_int_equal(http_condition(STR(""), str_of(naming[i]), STR("\"a\"")), 304);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        assert_false(http_etag_listed(str_of(others[i]), STR("\"a\"")));
+        assert_int_equal(http_condition(STR(""), str_of(others[i]), STR("\"a\"")), 200);
+}
+
+/* If-Match compares strongly, and comes first. */
+static void test_conditions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *match, *none_match;
+        int status;
+    } table[] = {
+        {"", "", 200},
+        {"\"a\"", "", 200},
+        {"*", "", 200},
+        {"\"b\", \"a\"", "", 200},
+        {"W/\"a\", \"a\"", "", 200},
+        {"W/\"a\"", "", 412},
+        {"\"b\"", "", 412},
+        {"a", "", 412},
+        {"\"a\"", "\"b\"", 200},
+        {"\"a\"", "W/\"a\"", 304},
+        {"\"b\"", "\"a\"", 412},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        assert_int_equal(
+            http_condition(str_of(table[i].match), str_of(table[i].none_match), STR("\"a\"")),
+            table[i].status);
 }
 
 static void test_too_long(void **state)
@@ -477,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_head_byte_by_byte),
         cmocka_unit_test(test_line_refused_at_once),
         cmocka_unit_test(test_etags),
+        cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_many_headers),
         cmocka_unit_test(test_query),
