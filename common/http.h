@@ -123,4 +123,10 @@ int http_query_get(struct str query, const char *name, char **out, size_t *len);
  * small. '+' stays. *len is the decoded length. */
 bool http_path_decode(struct str segment, char *out, size_t size, size_t *len);
 
+/* The path without the escapes that it does not need, those of letters, digits and -._~: paths that
+ * differ in these only are the same (RFC 3986 section 6.2.2.2). All others stay, so that what is
+ * decoded afterwards is decoded once. out has room for path.len bytes, and the result is there, or
+ * is the path itself: when nothing is escaped, or one of its escapes is broken. */
+struct str http_path_plain(struct str path, char *out);
+
 #endif

@@ -20,6 +20,14 @@ int http_hex_digit(char c)
     return -1;
 }
 
+/* The byte of the escape that begins at i, or -1 when it is broken. */
+static int escape_at(struct str s, size_t i)
+{
+    int high = i + 2 < s.len ? http_hex_digit(s.p[i + 1]) : -1;
+    int low = i + 2 < s.len ? http_hex_digit(s.p[i + 2]) : -1;
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
 /* Decodes into out, which has room for size bytes. */
 static bool decode(struct str s, bool plus_is_space, char *out, size_t size, size_t *len)
 {
@@ -27,11 +35,10 @@ static bool decode(struct str s, bool plus_is_space, char *out, size_t size, siz
     for (size_t i = 0; i < s.len; i++) {
         char c = s.p[i];
         if (c == '%') {
-            int high = i + 2 < s.len ? http_hex_digit(s.p[i + 1]) : -1;
-            int low = i + 2 < s.len ? http_hex_digit(s.p[i + 2]) : -1;
-            if (high < 0 || low < 0)
+            int byte = escape_at(s, i);
+            if (byte < 0)
                 return false;
-            c = (char)(high << 4 | low);
+            c = (char)byte;
             i += 2;
         } else if (c == '+' && plus_is_space) {
             c = ' ';
@@ -47,6 +54,29 @@ static bool decode(struct str s, bool plus_is_space, char *out, size_t size, siz
 bool http_path_decode(struct str segment, char *out, size_t size, size_t *len)
 {
     return decode(segment, false, out, size, len);
+}
+
+/* RFC 3986 section 2.3. */
+static bool is_unreserved(int c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+struct str http_path_plain(struct str path, char *out)
+{
+    size_t n = 0;
+    if (!path.len || !memchr(path.p, '%', path.len))
+        return path;
+    for (size_t i = 0; i < path.len; i++) {
+        int byte = path.p[i] == '%' ? escape_at(path, i) : 0;
+        if (byte < 0)
+            return path;
+        bool plain = is_unreserved(byte);
+        out[n++] = plain ? (char)byte : path.p[i];
+        i += plain ? 2 : 0;
+    }
+    return (struct str){out, n};
 }
 
 /* The next name=value of the query; false at its end. */

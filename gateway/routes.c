@@ -75,6 +75,13 @@ static bool cut_prefix(struct str *path, struct str prefix)
     return true;
 }
 
+/* The copy lives until the next call. */
+static struct str path_plain(struct str path)
+{
+    static char plain[HTTP_TARGET_BYTES_MAX];
+    return http_path_plain(path, plain);
+}
+
 /* A room's name may come escaped; the copy lives until the next call. */
 static bool room_decode(struct str segment, struct str *room)
 {
@@ -337,7 +344,7 @@ static bool refuse(void *ctx, const struct http_request *req, struct response *r
     struct str room, rest;
     if (!req->expect_continue || req->method == HTTP_OPTIONS)
         return false;
-    enum route route = route_of(ctx, req->path, &room, &rest);
+    enum route route = route_of(ctx, path_plain(req->path), &room, &rest);
     refusal->content_type = "application/json";
     if (route == ROUTE_NONE) {
         refusal->status = 404;
@@ -362,9 +369,9 @@ static bool body_readable(struct exchange *x, const struct http_request *req)
     return !why.len;
 }
 
-static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
+static void dispatch(struct routes *r, struct exchange *x, const struct http_request *req,
+                     struct str body)
 {
-    struct routes *r = ctx;
     struct str room, rest;
     enum route route = route_of(r, req->path, &room, &rest);
     if (route == ROUTE_NONE) {
@@ -393,6 +400,19 @@ static void handle(void *ctx, struct exchange *x, const struct http_request *req
     } else {
         probe(r, x, req, route);
     }
+}
+
+/* All that looks at the path shall see the same one. */
+static void handle(void *ctx, struct exchange *x, const struct http_request *req, struct str body)
+{
+    struct str path = path_plain(req->path);
+    if (path.p == req->path.p) {
+        dispatch(ctx, x, req, body);
+        return;
+    }
+    struct http_request plain = *req;
+    plain.path = path;
+    dispatch(ctx, x, &plain, body);
 }
 
 const struct server_ops routes_ops = {.request = handle,

@@ -213,6 +213,9 @@ def test_who_may_not_ask_and_whom(lab):
     gateway = lab.gateways[0]
     for origin in ("https://example.org", "null", f"http://127.0.0.1:{gateway.port + 1}"):
         assert ask(gateway, "gateway-0", "exit", Origin=origin).status_code == 403
+    escaped = gateway.http.post("/lab/%66aults", json={"replica": "gateway-0", "fault": "exit"},
+                                headers={"Origin": "https://example.org"})
+    assert escaped.status_code == 403
     assert ask(gateway, "nobody", "exit").status_code == 404
     refused = gateway.http.post("/lab/faults", content=b"{}", headers={"Content-Type": "text/plain"})
     assert refused.status_code == 415

@@ -93,6 +93,21 @@ static void check_path(struct str segment)
     buf_free(&expected);
 }
 
+/* The same path, however plainly it is written, and nothing is left to write plainer. */
+static void check_plain(struct str path)
+{
+    bool broken, still;
+    char *out = mem_alloc(path.len ? path.len : 1), *again = mem_alloc(path.len ? path.len : 1);
+    struct str plain = http_path_plain(path, out);
+    struct buf *expected = decode(path, false, &broken), *got = decode(plain, false, &still);
+    assert(still == broken && (broken ? str_eq(plain, path) : fuzz_same(got, expected)));
+    assert(plain.len <= path.len && str_eq(http_path_plain(plain, again), plain));
+    buf_free(&expected);
+    buf_free(&got);
+    free(out);
+    free(again);
+}
+
 /* Every byte escaped is decoded to itself. */
 static void check_escaped(struct str bytes)
 {
@@ -146,6 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_get(query, name);
     check_number(query, name);
     check_path(query);
+    check_plain(query);
     check_escaped(query);
     check_whole(query);
     free(name);

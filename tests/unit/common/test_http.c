@@ -479,6 +479,26 @@ static void test_path(void **state)
     assert_false(http_path_decode(STR("a%4"), out, sizeof out, &len));
 }
 
+static void test_path_plain(void **state)
+{
+    (void)state;
+    static const char *const table[][2] = {
+        {"/a/b", "/a/b"},
+        {"", ""},
+        {"/%61/%7a%7A/%41%5A%30%39%2d%2E%5f%7E", "/a/zz/AZ09-._~"},
+        {"/%2f%25%20%00%e9%2B%40%5b%60%7b", "/%2f%25%20%00%e9%2B%40%5b%60%7b"},
+        {"/%2561", "/%2561"},
+        /* One that is broken: nothing is decoded, so that nothing is decoded twice. */
+        {"/%%36%31", "/%%36%31"},
+        {"/%61%", "/%61%"},
+        {"/%61%4", "/%61%4"},
+        {"/%61%g1", "/%61%g1"},
+    };
+    char out[64];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        assert_str(http_path_plain(str_of(table[i][0]), out), table[i][1]);
+}
+
 static void test_status_words(void **state)
 {
     (void)state;
@@ -508,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_many_headers),
         cmocka_unit_test(test_query),
         cmocka_unit_test(test_path),
+        cmocka_unit_test(test_path_plain),
         cmocka_unit_test(test_status_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
