@@ -250,8 +250,8 @@ static void on_control(struct client *c, const struct ws_result *r)
     }
 }
 
-/* Inflates a compressed message; false: the client is being closed. */
-static bool unpack(struct client *c, struct str packed, bool is_text, struct buf **out)
+/* Inflates a compressed text; false: the client is being closed. */
+static bool unpack(struct client *c, struct str packed, struct buf **out)
 {
     switch (deflate_unpack(packed, WS_MESSAGE_BYTES_MAX, out)) {
     case DEFLATE_TOO_BIG:
@@ -263,7 +263,7 @@ static bool unpack(struct client *c, struct str packed, bool is_text, struct buf
     case DEFLATE_OK:
         break;
     }
-    if (!is_text || utf8_valid(buf_str(*out)))
+    if (utf8_valid(buf_str(*out)))
         return true;
     client_close(c, WS_CLOSE_BAD_DATA, "text is not UTF-8");
     return false;
@@ -278,13 +278,11 @@ static void on_message(struct client *c, const struct ws_result *r)
         buf_add_str(&c->message, r->piece);
         text = buf_str(c->message);
     }
-    bool readable = !r->packed || unpack(c, text, r->opcode == WS_TEXT, &plain);
+    bool readable = !r->packed || unpack(c, text, &plain);
     if (r->packed)
         text = buf_str(plain);
     if (!readable)
         c->deaf = true;
-    else if (r->opcode == WS_BINARY)
-        client_close(c, WS_CLOSE_UNSUPPORTED, "send text frames with JSON");
     else if (c->state == CLIENT_LIVE || c->state == CLIENT_JOINING)
         c->clients->ops->message(c->clients->ctx, c, text);
     buf_free(&plain);
@@ -312,7 +310,9 @@ static size_t consume(struct client *c, char *bytes, size_t len)
             c->deaf = true;
             return len;
         }
-        if (r.event == WS_DATA)
+        if (r.opcode == WS_BINARY) /* from its first piece on */
+            client_close(c, WS_CLOSE_UNSUPPORTED, "send text frames with JSON");
+        else if (r.event == WS_DATA)
             buf_add_str(&c->message, r.piece);
         else if (r.event == WS_MESSAGE)
             on_message(c, &r);

@@ -127,6 +127,16 @@ def test_gateway_takes_no_binary(client):
     assert client.is_closed(10)
 
 
+def test_gateway_waits_for_no_end_of_a_binary(client):
+    """What is refused anyhow is not collected first; the rest of it is dropped."""
+    client.send_frame(b"{", BINARY, fin=False)
+    assert client.read_close() == 1003
+    client.send_frame(b"", PING)
+    client.send_frame(b"}" * 1000, CONTINUATION, fin=False)
+    client.send_close(1003)
+    assert client.is_closed(10) and not client.buffer
+
+
 def test_gateway_waits_for_the_peers_close(client):
     """Its close frame is out first; pings behind it are not answered, our close ends it."""
     client.send_frame(b"{}", BINARY)
