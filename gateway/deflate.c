@@ -18,8 +18,9 @@
 #include "common/mem.h"
 
 enum {
-    PIECE_BYTES = 16384, /* of output at a time */
-    MEMORY_LEVEL = 6,    /* a table of 16 KiB: it is cleared for each message */
+    PIECE_BYTES = 16384,       /* of output at a time */
+    DATA_TYPE_BLOCK_END = 128, /* in z_stream.data_type, see inflate() in zlib.h */
+    MEMORY_LEVEL = 6,          /* a table of 16 KiB: it is cleared for each message */
 };
 
 static const char tail[4] = {0, 0, '\xff', '\xff'};
@@ -153,6 +154,13 @@ static z_stream packer, unpacker;
 static unsigned packer_bits; /* 0: not there */
 static bool unpacker_open;
 
+/* Where the input has ended. */
+static enum {
+    WITHIN_BLOCK,
+    BETWEEN_BLOCKS,
+    BEHIND_LAST, /* block, one with BFINAL */
+} unpacker_at;
+
 static void *zalloc(void *ctx, unsigned count, unsigned size)
 {
     (void)ctx;
@@ -200,12 +208,15 @@ void deflate_pack(struct str message, unsigned bits, struct buf **out)
     buf_cut(out, sizeof tail);
 }
 
-/* Inflates what is at next_in. A last block (BFINAL) does not end the message: RFC 7692 section
- * 7.2.3.4 lets another stream follow. */
-static enum deflate_result unpack_some(size_t max, size_t *made, struct buf **out)
+/* Inflates some of a message. A last block (BFINAL) does not end it: RFC 7692 section 7.2.3.4 lets
+ * another stream follow. */
+static enum deflate_result unpack_some(struct str packed, size_t max, size_t *made,
+                                       struct buf **out)
 {
     static unsigned char piece[PIECE_BYTES];
     int result = Z_OK;
+    unpacker.next_in = (const unsigned char *)packed.p;
+    unpacker.avail_in = (unsigned)packed.len;
     do {
         unpacker.next_out = piece;
         unpacker.avail_out = sizeof piece;
@@ -217,6 +228,9 @@ static enum deflate_result unpack_some(size_t max, size_t *made, struct buf **ou
             return DEFLATE_TOO_BIG;
         *made += got;
         buf_add(out, (const char *)piece, got);
+        unpacker_at = result == Z_STREAM_END                     ? BEHIND_LAST
+                      : unpacker.data_type & DATA_TYPE_BLOCK_END ? BETWEEN_BLOCKS
+                                                                 : WITHIN_BLOCK;
         if (result == Z_STREAM_END)
             inflateReset(&unpacker);
     } while (unpacker.avail_out == 0 || (result == Z_STREAM_END && unpacker.avail_in));
@@ -235,18 +249,25 @@ static void unpacker_start(void)
     unpacker_open = true;
 }
 
+/* What was cut off takes the tail for some of its own bytes: they become text, or end inside a
+ * block. */
+static enum deflate_result unpack_tail(size_t max, size_t *made, struct buf **out)
+{
+    const size_t before = *made;
+    enum deflate_result result = unpack_some((struct str){tail, sizeof tail}, max, made, out);
+    bool cut_off = *made > before || unpacker_at == WITHIN_BLOCK;
+    return result == DEFLATE_OK && cut_off ? DEFLATE_BROKEN : result;
+}
+
 enum deflate_result deflate_unpack(struct str packed, size_t max, struct buf **out)
 {
-    const struct str parts[2] = {packed, {tail, sizeof tail}};
     size_t made = 0;
-    enum deflate_result result = DEFLATE_OK;
     unpacker_start();
-    for (int i = 0; i < 2 && result == DEFLATE_OK; i++) {
-        unpacker.next_in = (const unsigned char *)parts[i].p;
-        unpacker.avail_in = (unsigned)parts[i].len;
-        if (parts[i].len)
-            result = unpack_some(max, &made, out);
-    }
+    if (!packed.len)
+        return DEFLATE_OK;
+    enum deflate_result result = unpack_some(packed, max, &made, out);
+    if (result == DEFLATE_OK && unpacker_at != BEHIND_LAST)
+        result = unpack_tail(max, &made, out);
     return result;
 }
 

@@ -101,6 +101,8 @@ static void test_examples_of_the_rfc(void **state)
     UNPACK("\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", "Hello");         /* no compression */
     UNPACK("\xf3\x48\xcd\xc9\xc9\x07\x00\x00", "Hello");                     /* BFINAL */
     UNPACK("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", "Hello"); /* two blocks */
+    UNPACK("\xf3\x48\xcd\xc9\xc9\x07\x00", "Hello"); /* BFINAL, and nothing behind it */
+    UNPACK("\x01", "");                              /* ... which the tail completes */
     UNPACK("\x00", "");
     UNPACK("", "");
 }
@@ -182,6 +184,10 @@ static void test_broken_streams(void **state)
         STR("\xff\xff\xff\xff"),          /* the same, deeper */
         STR("\x00\x05\x00\x00\x00Hello"), /* a stored length that contradicts itself */
         STR("\x4a\x0c\x02\x00\x00\x00\xff\xff\x03\x82"), /* a distance before the beginning */
+        STR("\xf2\x48\xcd\xc9"),                         /* a block without its end */
+        STR("\x00\x06\x00\xf9\xffHe"),                   /* a stored one that the tail fills up */
+        STR("\x00\x09\x00\xf6\xffHe"),                   /* ... and does not */
+        STR("\xf2\x48\xcd\xc9\xc9\x07\x00\x00"),         /* half a length */
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         struct buf *out = NULL;
