@@ -293,7 +293,8 @@ struct lab *lab_new(struct event_base *base, struct evdns_base *dns,
     log_names_init(&l->names, config->prefix, config->log->boot);
     snprintf(l->key, sizeof l->key, "{%s}:lab", config->prefix);
     l->channel = l->key;
-    l->redis_config = (struct redis_config){.url = config->log->config.url,
+    l->redis_config = (struct redis_config){.purpose = "lab",
+                                            .url = config->log->config.url,
                                             .tls = config->log->config.tls,
                                             .channels = &l->channel,
                                             .nchannels = 1};

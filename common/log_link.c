@@ -211,6 +211,7 @@ void log_link_init(struct log_link *l, const struct log_link_config *config,
     l->channels[CHANNEL_CONTROL] = l->names.control;
     l->channels[CHANNEL_BEAT] = l->names.beat;
     l->config = (struct redis_config){
+        .purpose = "log",
         .url = config->redis_url,
         .tls = config->redis_tls,
         .channels = l->channels,

@@ -53,7 +53,8 @@ static void failure_log(struct redis *r, bool was_up)
         return;
     memcpy(r->logged_why, r->why, sizeof r->why);
     r->logged_ms = now;
-    log_warn(was_up ? "redis down" : "redis unreachable", "address=%s why=%s", r->address, r->why);
+    log_warn(was_up ? "redis down" : "redis unreachable", "for=%s address=%s why=%s",
+             r->config->purpose, r->address, r->why);
 }
 
 static void backoff_set(struct redis *r)

@@ -41,7 +41,8 @@ enum redis_script {
 };
 
 struct redis_config {
-    const char *url; /* checked by redis_url_check; borrowed for ever */
+    const char *purpose; /* of this link, in log lines; static */
+    const char *url;     /* checked by redis_url_check; borrowed for ever */
     /* Checked by redis_tls_check, borrowed for ever; may be NULL when the URL is without TLS. */
     const struct redis_tls_files *tls;
     const char *const *channels; /* to subscribe to; borrowed for ever */

@@ -109,7 +109,8 @@ static void link_up(struct redis *r)
     r->state = LINK_UP;
     evtimer_del(&r->timer);
     r->why[0] = r->logged_why[0] = r->drop_why[0] = 0;
-    log_info("redis up", "address=%s version=%s", r->address, r->sides[COMMANDS].info.version);
+    log_info("redis up", "for=%s address=%s version=%s", r->config->purpose, r->address,
+             r->sides[COMMANDS].info.version);
     r->ops->up(r->ctx);
 }
 

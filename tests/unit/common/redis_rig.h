@@ -257,7 +257,7 @@ static inline bool status_comes(const char *word, int ms)
 static inline void link_start_url(const char *url)
 {
     static const char *const channels[] = {"first", "second"};
-    static struct redis_config config = {.channels = channels, .nchannels = 2};
+    static struct redis_config config = {.purpose = "test", .channels = channels, .nchannels = 2};
     static const struct redis_ops ops = {up_cb, down_cb, message_cb};
     snprintf(rig.url, sizeof rig.url, "%s", url);
     config.url = rig.url;
