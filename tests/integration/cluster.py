@@ -59,8 +59,9 @@ def wait_until(condition, timeout=30, what=None, pause=0.02):
 
 
 # Below the ports that the kernel gives to clients, so that no connection of another test sits on
-# the port of a process that is being restarted.
-_ports = itertools.cycle(random.sample(range(20000, 32000), 12000))
+# the port of a process that is being restarted. TEST_PORTS: of runs at the same time, each has its own.
+_first, _last = map(int, os.environ.get("TEST_PORTS", "20000-31999").split("-"))
+_ports = itertools.cycle(random.sample(range(_first, _last + 1), _last + 1 - _first))
 
 
 def free_port():
