@@ -45,9 +45,9 @@ struct page {
     struct str token, here; /* here: the server's master_replid */
     struct str owner;       /* id of the SQLite file, or empty */
     uint64_t opening, seq, lease, prev, from, base, stored, high, ts, top;
-    size_t count; /* entries */
-    const struct entry *entries;
-    bool full; /* as many entries as were asked for: there may be more */
+    size_t count;                /* entries */
+    const struct entry *entries; /* also of an empty page an array */
+    bool full;                   /* as many entries as were asked for: there may be more */
 };
 
 /* Takes a reply of page.lua apart; asked is the count that was asked for. The strings belong to

@@ -96,7 +96,7 @@ static void room_make(struct ahead *a, const struct page *p)
         a->cap = a->len + bytes + bytes / 2;
         a->bytes = mem_grow(a->bytes, a->cap, 1);
     }
-    if (a->page.count + p->count > a->entries_cap) {
+    if (!a->entries || a->page.count + p->count > a->entries_cap) {
         a->entries_cap = a->page.count + p->count + PAGE_ENTRIES;
         a->entries = mem_grow(a->entries, a->entries_cap, sizeof *a->entries);
     }

@@ -138,6 +138,7 @@ static const struct page *check_take(uint64_t first, uint64_t last, uint64_t seq
 {
     const struct page *p = ahead_take(&w.a);
     assert_non_null(p);
+    assert_non_null(p->entries); /* `entries + 0` is not defined for NULL */
     assert_int_equal(p->count, last + 1 - first);
     for (size_t i = 0; i < p->count; i++) {
         const struct entry *e = &p->entries[i];
