@@ -270,7 +270,9 @@ def test_redis_empty(cluster):
     wait_until(posted, 60, "publishing goes on")
     assert answer.json()["id"] > before[-1][0]
     wait_until(lambda: stored(cluster) == [*before, (answer.json()["id"], "after")], 60)
-    assert [m["id"] for m in read_all(cluster.gateways[1])] == [number for number, _ in stored(cluster)]
+    ids = [number for number, _ in stored(cluster)]
+    wait_until(lambda: [m["id"] for m in read_all(cluster.gateways[1])] == ids, 60,
+               "the other gateway is back, too")
 
 
 def test_subscription_killed(cluster):
