@@ -60,6 +60,8 @@ static struct str etag_cut(struct str *list, bool *weak)
         return one;
     const char *end = one.p + one.len;
     const char *close = *one.p == '"' ? memchr(one.p + 1, '"', one.len - 1) : NULL;
+    if (*one.p == '"' && !close) /* open quotes hide all that follows */
+        return one;
     const char *from = close ? close : one.p;
     const char *comma = memchr(from, ',', (size_t)(end - from));
     if (comma) {

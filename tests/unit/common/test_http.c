@@ -342,8 +342,8 @@ static void test_etags(void **state)
                                          "\"b, c\",W/\"a\"",
                                          "\"b,\"a\",\"a\""};
     static const char *const others[] = {
-        "",   "a",         "\"A\"",     "\"a",     "w/\"a\"",    "W/", "\"b\", \"c\"",
-        "**", "\"b,*,c\"", "\"b,\"a\"", "\"a\" b", "\"a\"\"a\"", ",",  "\""};
+        "",          "a",         "\"A\"",   "\"a",        "w/\"a\"", "W/", "\"b\", \"c\"", "**",
+        "\"b,*,c\"", "\"b,\"a\"", "\"a\" b", "\"a\"\"a\"", ",",       "\"", "\",*"};
     for (size_t i = 0; i < sizeof naming / sizeof *naming; i++)
         assert_int_equal(http_condition(STR(""), str_of(naming[i]), STR("\"a\"")), 304);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
