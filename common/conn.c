@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection: its input becomes requests, its deadlines are kept, it ends well.
+ * One connection: its input becomes requests, its deadlines are kept, it ends well. Its output is in
+ * conn_output.c.
  *
  *   OPEN ───────────► LAST ──────────► LINGER ──────► DOOMED ──► freed
  *     requests are     answers are      our side is     off all lists but one
@@ -381,54 +382,6 @@ static void conn_readable_cb(evutil_socket_t fd, short what, void *arg)
     else
         conn_read(c);
     server_has_read(c->server);
-}
-
-/* ---- output ---- */
-
-static void conn_writable_cb(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct conn *c = arg;
-    event_free(c->writable);
-    c->writable = NULL;
-    conn_owe(c);
-}
-
-static void conn_await_room(struct conn *c)
-{
-    c->writable = event_new(c->server->base, conn_fd(c), EV_WRITE, conn_writable_cb, c);
-    assert(c->writable);
-    event_add(c->writable, NULL);
-}
-
-/* A byte now and then is no progress: it would hold the answers' memory for hours. */
-static void conn_count_progress(struct conn *c, size_t sent)
-{
-    c->progress = c->wait == WAIT_WRITE ? c->progress + sent : 0;
-    if (c->progress < HTTP_WRITE_BYTES)
-        return;
-    c->progress = 0;
-    c->renew = true;
-}
-
-void conn_sent(struct conn *c, ssize_t sent)
-{
-    if (sent < 0 && sent != -EAGAIN && sent != -EINTR) {
-        conn_doom(c);
-        return;
-    }
-    size_t n = sent > 0 ? (size_t)sent : 0;
-    buf_take(&c->out, n);
-    conn_count_unsent(c);
-    if (n && c->blocked)
-        conn_owe(c);
-    if (c->out) {
-        conn_await_room(c);
-        conn_count_progress(c, n);
-    } else {
-        c->answers = 0;
-    }
-    conn_settle(c);
 }
 
 /* ---- its beginning and its end ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What server.c, listener.c, conn.c and exchange.c share; nobody else includes it but their test.
+ * What server.c, listener.c, conn.c, conn_output.c and exchange.c share; nobody else includes it
+ * but their test.
  *
  * A connection is on exactly one waiting list, which says what it waits for. All on one list wait
  * equally long, so who joins at the tail keeps the list in the order of the deadlines, and one
@@ -160,9 +161,6 @@ void conn_settle(struct conn *c);
 /* Puts it among those to be visited at the end of the turn. */
 void conn_owe(struct conn *c);
 
-/* What a batch sent of out: bytes or -errno. */
-void conn_sent(struct conn *c, ssize_t sent);
-
 /* Its deadline has passed. */
 void conn_expire(struct conn *c);
 
@@ -174,6 +172,9 @@ void conn_give_away(struct conn *c);
 
 /* Closes and frees a doomed one. */
 void conn_free(struct conn *c);
+
+/* conn_output.c: what a batch sent of out, bytes or -errno. */
+void conn_sent(struct conn *c, ssize_t sent);
 
 /* exchange.c: queues a new one. req is NULL when the head was not understood. */
 struct exchange *exchange_new(struct conn *c, const struct http_request *req, bool keep_alive);
