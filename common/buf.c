@@ -26,7 +26,7 @@ char *buf_reserve(struct buf **b, size_t n)
         return old->bytes + len;
     }
     assert(n < SIZE_MAX / 4 && len < SIZE_MAX / 4);
-    size_t cap = BUF_MIN;
+    size_t cap = old || n < BUF_MIN ? BUF_MIN : n;
     while (cap < len + n)
         cap *= 2;
     struct buf *new = mem_alloc(sizeof *new + cap);

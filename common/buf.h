@@ -26,6 +26,12 @@ static inline size_t buf_len(const struct buf *b)
     return b ? b->len : 0;
 }
 
+/* How many bytes are allocated for it, those used up among them. */
+static inline size_t buf_cap(const struct buf *b)
+{
+    return b ? b->cap : 0;
+}
+
 /* The bytes that are there; valid until the buffer changes. */
 static inline struct str buf_str(const struct buf *b)
 {
@@ -33,7 +39,8 @@ static inline struct str buf_str(const struct buf *b)
 }
 
 /* Makes room for at least n more bytes and returns where they go; say how many came by
- * buf_grew. Amortised doubling; what was used up is reclaimed first. */
+ * buf_grew. The first room is made to measure, then it doubles; what was used up is reclaimed
+ * first. */
 char *buf_reserve(struct buf **b, size_t n);
 void buf_grew(struct buf *b, size_t n);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection: its input becomes requests, its deadlines are kept, it ends well. Its output is in
- * conn_output.c.
+ * One connection: its input becomes requests, its deadlines are kept, it ends well. Its output is
+ * in conn_output.c.
  *
  *   OPEN ───────────► LAST ──────────► LINGER ──────► DOOMED ──► freed
  *     requests are     answers are      our side is     off all lists but one
@@ -115,6 +115,7 @@ static void conn_finish(struct conn *c)
 
 void conn_settle(struct conn *c)
 {
+    conn_count_kept(c);
     bool over = c->eof || (c->server->draining && !c->in);
     if (c->state == CONN_OPEN && over && !c->blocked)
         c->state = CONN_LAST;
@@ -131,9 +132,16 @@ void conn_settle(struct conn *c)
 
 /* ---- requests ---- */
 
+static void conn_fail(struct exchange *x, struct http_refusal no)
+{
+    if (no.status == 503)
+        exchange_add_headers(x, STR("Retry-After: 1\r\n"));
+    exchange_fail(x, no.status, no.reason);
+}
+
 static void conn_refuse(struct conn *c, const struct http_request *req, struct http_refusal no)
 {
-    exchange_fail(exchange_new(c, req, false), no.status, no.reason);
+    conn_fail(exchange_new(c, req, false), no);
 }
 
 /* Likewise when the request was not understood, or only the beginning of it. */
@@ -141,7 +149,7 @@ static void conn_refuse_head(struct conn *c, enum http_method method, struct htt
 {
     struct exchange *x = exchange_new(c, NULL, false);
     x->head = method == HTTP_HEAD;
-    exchange_fail(x, no.status, no.reason);
+    conn_fail(x, no);
 }
 
 static enum exchange_kind kind_of(const struct http_request *req)
@@ -294,18 +302,18 @@ static enum step conn_step(struct conn *c, struct input *in)
 
 /* ---- input ---- */
 
-/* Keeps what is not used up. */
+/* Keeps what is not used up, and no memory of what is. */
 static void conn_store(struct conn *c, const struct input *in)
 {
-    if (c->state != CONN_OPEN || !in->len) {
-        buf_free(&c->in);
-    } else if (c->in) {
-        size_t used = (size_t)(in->p - buf_str(c->in).p);
-        c->in->len = used + in->len;
-        buf_take(&c->in, used);
-    } else {
-        buf_add(&c->in, in->p, in->len);
+    struct buf *rest = NULL;
+    if (c->state == CONN_OPEN && in->len && in->p == buf_str(c->in).p) {
+        c->in->len = in->len;
+        return;
     }
+    if (c->state == CONN_OPEN)
+        buf_add(&rest, in->p, in->len);
+    buf_free(&c->in);
+    c->in = rest;
 }
 
 /* Takes requests off the input, a pipeline's worth at most: others want their turn too. */
@@ -396,21 +404,40 @@ void conn_new(struct server *s, int fd, const struct address *peer, void *guest)
     conn_read(c); /* a request is there already, see TCP_DEFER_ACCEPT */
 }
 
+/* Answers the request that c->in begins with by a refusal, the last answer of the connection. */
+static void conn_give_up(struct conn *c, struct http_refusal no)
+{
+    struct http_request req;
+    if (c->head_len) {
+        conn_reparse(c, buf_str(c->in).p, &req);
+        conn_refuse(c, &req, no);
+    } else {
+        conn_refuse_head(c, HTTP_OTHER, no);
+    }
+    buf_free(&c->in);
+}
+
 void conn_expire(struct conn *c)
 {
     static const struct http_refusal late = {408, "Request took too long"};
-    struct http_request req;
-    if (c->wait != WAIT_HEAD && c->wait != WAIT_BODY) {
+    if (c->wait == WAIT_HEAD || c->wait == WAIT_BODY)
+        conn_give_up(c, late);
+    else
         conn_doom(c);
-        return;
-    }
-    if (c->head_len) {
-        conn_reparse(c, buf_str(c->in).p, &req);
-        conn_refuse(c, &req, late);
-    } else {
-        conn_refuse_head(c, HTTP_OTHER, late);
-    }
+}
+
+void conn_count_kept(struct conn *c)
+{
+    budget_count(&c->server->kept, &c->kept, c, buf_cap(c->in));
+}
+
+void conn_give_way(struct conn *c)
+{
+    static const struct http_refusal busy = {503, "Too much of other requests waits here"};
+    if (c->state == CONN_OPEN)
+        conn_give_up(c, busy);
     buf_free(&c->in);
+    conn_count_kept(c);
 }
 
 void conn_doom(struct conn *c)
@@ -446,5 +473,6 @@ void conn_free(struct conn *c)
         close(conn_fd(c));
     buf_free(&c->in);
     buf_free(&c->out);
+    conn_count_kept(c);
     free(c);
 }

@@ -129,7 +129,7 @@ static void compose(struct exchange *x, const struct response *r, struct buf **o
 
 void conn_count_unsent(struct conn *c)
 {
-    size_t unsent = c->state == CONN_DOOMED ? 0 : buf_len(c->out) + c->queued;
+    size_t unsent = c->state == CONN_DOOMED ? 0 : buf_cap(c->out) + c->queued;
     c->server->unsent += unsent - c->unsent;
     c->unsent = unsent;
 }

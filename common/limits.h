@@ -46,6 +46,7 @@ enum {
     HTTP_OUT_BYTES_MAX = 1048576,    /* unsent answers of one connection; then not read */
     HTTP_UNSENT_BYTES_MAX = 1 << 28, /* of all connections; then the slowest are closed */
     HTTP_SMALL_BYTES_MAX = 65536,    /* of an answer that is given even then; larger ones: 503 */
+    HTTP_KEPT_BYTES_MAX = 64 << 20,  /* of all half requests; then one of them gives way: 503 */
     HTTP_HEAD_MS = 10000,            /* total, from its first byte */
     HTTP_BODY_MS = 30000,            /* total, from the end of the head */
     HTTP_IDLE_MS = 75000,            /* between two requests */
@@ -63,11 +64,15 @@ enum {
     JOIN_TAKE_MS = 60000,              /* to take a page of it, and … */
     JOIN_TAKE_PRESSED_MS = 10000,      /* … while others wait for that memory */
     WS_OUT_BYTES_MAX = 1 << 20,        /* unsent pongs, acks and the like; then not read */
+    WS_KEPT_BYTES_MAX = 192 << 20,     /* of all clients' half messages and unsent bytes: 1013 */
     WS_PENDING_MAX = 64,               /* its messages on their way; then not read */
     WS_PING_MS = 25000,
     WS_PONG_MS = 10000,    /* without any byte after a ping: closed */
     WS_MESSAGE_MS = 30000, /* for a whole message, from its first byte: close 1008 */
     WS_CLOSE_MS = 5000,    /* for the closing handshake and the last bytes */
+
+    /* What strangers make us keep, see common/budget.h */
+    KEPT_SMALL_BYTES_MAX = 32768, /* by one of them; who keeps more gives way first */
 
     /* Addresses */
     PEERS_MAX = 65536,        /* counted one by one; further ones share one count */

@@ -49,6 +49,8 @@ void metrics_server(struct buf **out, const struct server *s)
     metrics_counter(out, "chat_http_sent_bytes_total", "Bytes of HTTP sent.", n->bytes_out);
     metrics_gauge(out, "chat_http_unsent_bytes", "Bytes of answers that wait for their clients.",
                   server_unsent(s));
+    metrics_gauge(out, "chat_http_kept_bytes", "Bytes kept of requests that are not whole yet.",
+                  server_kept(s));
     add_answers(out, n);
 }
 

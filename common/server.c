@@ -56,6 +56,7 @@ struct server *server_new(struct event_base *base, const struct server_config *c
     s->conns_max = config->conns_max;
     s->body_max = config->body_max;
     s->unsent_max = config->unsent_max ? config->unsent_max : HTTP_UNSENT_BYTES_MAX;
+    budget_init(&s->kept, HTTP_KEPT_BYTES_MAX);
     TAILQ_INIT(&s->owing);
     TAILQ_INIT(&s->doomed);
     for (int i = 0; i < CONN_WAITS; i++)
@@ -87,6 +88,11 @@ const struct server_counts *server_counts(const struct server *s)
 size_t server_unsent(const struct server *s)
 {
     return s->unsent;
+}
+
+size_t server_kept(const struct server *s)
+{
+    return s->kept.kept;
 }
 
 /* ---- the end of a turn ---- */
@@ -165,12 +171,15 @@ static void server_reap(struct server *s, size_t most)
     }
 }
 
-/* When too much is unsent, who has been without progress for longest pays for it. */
+/* When too much is unsent, who has been without progress for longest pays for it; for what is
+ * half-read, see budget.h. */
 static void server_shed(struct server *s)
 {
     struct conn *c;
     while (s->unsent > s->unsent_max && (c = TAILQ_FIRST(&s->waits[WAIT_WRITE])))
         conn_doom(c);
+    while ((c = budget_debtor(&s->kept)))
+        conn_give_way(c);
 }
 
 void server_begins_reading(struct server *s)

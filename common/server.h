@@ -97,6 +97,7 @@ struct server_counts {
 /* Valid until server_free, and current. */
 const struct server_counts *server_counts(const struct server *s);
 size_t server_unsent(const struct server *s); /* bytes of answers not sent yet */
+size_t server_kept(const struct server *s);   /* bytes of requests not taken yet */
 
 /* The end of a turn: writes what is owed, for TURN_WRITE_US at most, and frees what is doomed.
  * True when more is to be done at once: then the loop must not sleep. */

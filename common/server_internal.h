@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 #include <time.h>
 
+#include "common/budget.h"
 #include "common/server.h"
 
 enum conn_state {
@@ -68,6 +69,7 @@ struct conn {
     bool blocked;  /* whole requests may stand in in, and must wait */
     bool eof;      /* the peer sends nothing more */
 
+    struct budget_share *kept; /* of server->kept */
     struct buf *in;            /* the start of a request, or requests that must wait */
     size_t scanned;            /* bytes of in that http_head_end has seen */
     size_t head_len;           /* of the head, once it is accepted; 0: not yet */
@@ -104,7 +106,8 @@ struct server {
     size_t conns_max;
     size_t body_max; /* bytes */
     size_t unsent_max;
-    size_t unsent; /* bytes of answers of all connections, see conn_count_unsent */
+    size_t unsent;      /* bytes of answers of all connections, see conn_count_unsent */
+    struct budget kept; /* what connections have in `in` */
 
     struct event listening; /* with the listening socket; -1: drained */
     struct event starved;   /* ends a pause of accepting */
@@ -163,6 +166,12 @@ void conn_owe(struct conn *c);
 
 /* Its deadline has passed. */
 void conn_expire(struct conn *c);
+
+/* Counts anew what it keeps of requests that are not taken yet. */
+void conn_count_kept(struct conn *c);
+
+/* Drops what it keeps, since all keep too much: a half request is answered 503. */
+void conn_give_way(struct conn *c);
 
 /* Detaches it from all but the list of the doomed. */
 void conn_doom(struct conn *c);

@@ -50,6 +50,7 @@ struct clients *clients_new(struct event_base *base, struct rooms *rooms, struct
     cs->rooms = rooms;
     cs->history = history;
     cs->config = *config;
+    budget_init(&cs->kept, WS_KEPT_BYTES_MAX);
     cs->ops = ops;
     cs->ctx = ctx;
     return cs;
@@ -144,6 +145,7 @@ static void close_by(struct client *c, unsigned code, const char *reason)
     buf_add(&c->out, reason, len);
     c->state = CLIENT_CLOSING;
     deadline_move(c, now_ms() + WS_CLOSE_MS);
+    client_count_kept(c);
     clients_owe(c);
 }
 
@@ -164,6 +166,7 @@ static void client_free(struct client *c, struct client_list *list)
     buf_free(&c->in);
     buf_free(&c->out);
     buf_free(&c->message);
+    client_count_kept(c);
     free(c);
 }
 
@@ -227,6 +230,7 @@ void client_send(struct client *c, enum ws_opcode opcode, struct str payload)
     char header[WS_HEADER_MAX];
     buf_add(&c->out, header, ws_header_write(header, opcode, payload.len));
     buf_add_str(&c->out, payload);
+    client_count_kept(c);
     clients_owe(c);
 }
 
@@ -356,6 +360,7 @@ void client_read(struct client *c)
         c->paused = paused;
         client_watch(c);
     }
+    client_count_kept(c);
     set_message_deadline(c);
 }
 

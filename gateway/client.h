@@ -13,6 +13,7 @@
 
 #include <sys/queue.h>
 
+#include "common/budget.h"
 #include "common/buf.h"
 #include "gateway/room.h"
 #include "gateway/websocket.h"
@@ -39,11 +40,12 @@ struct client {
     struct buf *out;     /* private bytes: whole frames */
     struct buf *message; /* the fragments of a message under way */
     struct ws_reader reader;
-    struct joining *joining; /* JOINING, or ahead of this gateway: see join.c */
-    struct guest *guest;     /* who it is, for limits; NULL: nothing is limited */
-    uint64_t heard_ms;       /* the last byte from it */
-    uint64_t due_ms;         /* when its deadlines are looked at */
-    uint32_t message_due_s;  /* the deadline of a message under way; 0: none */
+    struct joining *joining;   /* JOINING, or ahead of this gateway: see join.c */
+    struct guest *guest;       /* who it is, for limits; NULL: nothing is limited */
+    struct budget_share *kept; /* what it makes us keep; NULL: nothing */
+    uint64_t heard_ms;         /* the last byte from it */
+    uint64_t due_ms;           /* when its deadlines are looked at */
+    uint32_t message_due_s;    /* the deadline of a message under way; 0: none */
     int fd;
     uint32_t slot;    /* in room->subs */
     uint32_t pending; /* posts and history under way that name this client */
@@ -119,6 +121,7 @@ size_t clients_count(const struct clients *cs);
 
 /* Valid until clients_free, and current. */
 const struct clients_counts *clients_counts(const struct clients *cs);
+size_t clients_kept(const struct clients *cs); /* bytes, see client_count_kept */
 const struct histogram *clients_fanout_seconds(const struct clients *cs);
 bool clients_full(const struct clients *cs);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What client.c, clients_counts.c, join.c, flush.c and deadlines.c share. */
+/* What client.c, clients_counts.c, clients_kept.c, join.c, flush.c and deadlines.c share. */
 #ifndef GATEWAY_CLIENTS_INTERNAL_H
 #define GATEWAY_CLIENTS_INTERNAL_H
 
@@ -41,6 +41,7 @@ struct clients {
         size_t asked;                /* requests under way */
         size_t unsent;               /* bytes that those taking have not taken yet, at the most */
     } joins;
+    struct budget kept;    /* of all */
     struct client **owing; /* to be written: they have private bytes, or just joined */
     size_t nowing, owing_cap;
     struct clients_counts counts;
@@ -49,6 +50,13 @@ struct clients {
 
 /* clients_counts.c */
 void client_count_close(struct client *c, enum close_by by, unsigned code);
+
+/* clients_kept.c: counts anew the bytes of half messages, and those that its socket did not take.
+ */
+void client_count_kept(struct client *c);
+
+/* At the beginning of a turn's end: while all keep too much, who is first to pay ends. */
+void clients_shed(struct clients *cs);
 
 /* Tells epoll what the client waits for now. */
 void client_watch(struct client *c);

@@ -129,8 +129,10 @@ static void job_done(struct job *j, const struct batch_job *b)
     buf_take(&c->out, own);
     if (c->state == CLIENT_LIVE)
         c->pos = room_log_advance(client_log(c), c->pos, sent - own);
-    if (sent < b->len) {
-        c->full = true;
+    c->full = sent < b->len;
+    if (j->own)
+        client_count_kept(c);
+    if (c->full) {
         c->clients->counts.blocks++;
         c->clients->counts.blocked++;
         client_watch(c);
@@ -171,6 +173,7 @@ static void batch_gather(struct clients *cs)
 
 bool clients_turn(struct clients *cs)
 {
+    clients_shed(cs);
     uint64_t end = now_us() + TURN_WRITE_US;
     while (cs->nowing || rooms_owing(cs->rooms)) {
         batch_gather(cs);

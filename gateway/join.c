@@ -146,6 +146,8 @@ static void join_history_cb(void *arg, bool ok, int status, struct str lines)
             tell_pruned(c);
         else
             tell_gap(c, j->before);
+        if (ok && lines.len) /* a frame's header is longer than the line's end */
+            buf_reserve(&c->out, lines.len + lines.len / 16);
         for (; ok && history_line(&lines, &line); last = id, count++)
             if (message_peek(line, &id, &room))
                 client_send(c, WS_TEXT, line);

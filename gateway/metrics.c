@@ -61,6 +61,9 @@ static void add_clients(struct buf **out, const struct routes *r)
                   r->settings->clients_max);
     metrics_gauge(out, "chat_clients_joining", "Clients that wait for their history.", n->joining);
     metrics_gauge(out, "chat_clients_blocked", "Clients whose socket is full.", n->blocked);
+    metrics_gauge(out, "chat_ws_kept_bytes",
+                  "Bytes kept of half messages, and of frames that clients do not take.",
+                  clients_kept(r->clients));
     metrics_gauge(out, "chat_clients_deflating", "Clients that take compressed messages.",
                   n->deflating);
     metrics_counter(out, "chat_clients_opened_total", "WebSockets that were opened.", n->opened);

@@ -11,7 +11,7 @@ from rawws import RawWS
 MIB = 1 << 20
 MASK = bytes(4)
 # Freed memory goes back soon, so that what a process holds says something about what it keeps.
-LEAN = {"ASAN_OPTIONS": CHECKED["ASAN_OPTIONS"] + ":quarantine_size_mb=4"}
+LEAN = {"ASAN_OPTIONS": CHECKED["ASAN_OPTIONS"] + ":quarantine_size_mb=4:allocator_release_to_os_interval_ms=0"}
 
 
 def sanitized():
