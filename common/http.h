@@ -78,9 +78,9 @@ bool http_token_char(char c);
 /* Is token an element of the comma-separated header (case does not matter), in any of its lines? */
 bool http_header_has(const struct http_request *req, const char *name, const char *token);
 
-/* What becomes of a 200 with this entity tag: 200, 304 or 412. match and none_match are the values of
- * If-Match (strong comparison) and If-None-Match (weak comparison), empty where there is none; "*"
- * names all tags (RFC 9110 sections 13.1.1, 13.1.2 and 13.2.2). */
+/* What becomes of a 200 with this entity tag: 200, 304 or 412. match and none_match are the values
+ * of If-Match (strong comparison) and If-None-Match (weak comparison), empty where there is none;
+ * "*" names all tags (RFC 9110 sections 13.1.1, 13.1.2 and 13.2.2). */
 int http_condition(struct str match, struct str none_match, struct str etag);
 
 /* A chunked body (RFC 9112 section 7.1), decoded in place. All zero is the start. */

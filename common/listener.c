@@ -151,7 +151,8 @@ static void listening_cb(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct server *s = arg;
     listener_accept_some(s);
-    if (s->starving && !s->draining) /* when nobody connects, only a try finds out that it is over */
+    /* When nobody connects, only another try finds out that it is over. */
+    if (s->starving && !s->draining)
         event_add(&s->starved, &(struct timeval){.tv_usec = STARVED_MS * 1000L});
 }
 
