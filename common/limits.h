@@ -94,7 +94,9 @@ enum {
     /* The log in Redis */
     PUBLISH_BATCH_MAX = 256,       /* messages of one publish */
     PUBLISH_BATCH_BYTES = 1 << 20, /* of their text */
-    PAGE_ENTRIES = 1000,           /* of one page */
+    PAGE_ENTRIES = 1000,           /* of one page … */
+    PAGE_ENTRIES_BYTES = 4 << 20,  /* … and of their text: it ends with the one that passes it */
+    PAGE_STEP = 32,                /* entries that Redis reads at a time while it makes a page */
     FEED_BUFFER_MAX = 4096,        /* live messages held while pages are read; then dropped */
     FEED_BUFFER_BYTES_MAX = 8 << 20,
     BEAT_MS = 1000,            /* a heartbeat through Redis */
@@ -119,7 +121,8 @@ enum {
 
     /* Storing */
     AHEAD_PAGES = 4, /* of PAGE_ENTRIES, that are read while one commit is under way … */
-    AHEAD_BYTES_MAX = 4 << 20, /* … and of their text: what is read ahead ends there */
+    AHEAD_BYTES = PAGE_ENTRIES_BYTES, /* … and of their text: no page is asked for past it */
+    ROWS_BYTES = 1 << 20, /* of rows read at a time, and of one put: ends with what passes it */
     COMMIT_EVERY_MS = 20, /* a batch is not begun sooner after the one before, if that had it all */
 
     /* Waking a room */

@@ -31,8 +31,7 @@ _Static_assert((int)CHANNELS == (int)LOG_LINK_CHANNELS, "the header's array has 
 /* A page that is under way. */
 struct reading {
     struct log_link *link;
-    unsigned count; /* asked for */
-    bool of_feed;   /* a page of another opening than the feed's is none */
+    bool of_feed; /* a page of another opening than the feed's is none */
     log_link_page_cb cb;
     void *arg;
 };
@@ -50,7 +49,7 @@ static void reading_cb(void *arg, const struct reply *reply)
     struct reading r = *(struct reading *)arg;
     struct page page;
     free(arg);
-    bool good = reply && page_read(&page, reply, r.count);
+    bool good = reply && page_read(&page, reply);
     if (reply && reply->type != REPLY_ERROR) { /* redis.c logs an error */
         if (!good && !r.link->misshapen)
             log_warn("redis answers wrongly", "why=%s", "a page of another shape");
@@ -62,12 +61,14 @@ static void reading_cb(void *arg, const struct reply *reply)
     r.cb(r.arg, good ? &page : NULL);
 }
 
-static bool page_ask(struct log_link *l, const struct str *words, size_t n, unsigned count,
-                     bool of_feed, log_link_page_cb cb, void *arg)
+static bool page_ask(struct log_link *l, uint64_t id, unsigned count, bool back,
+                     log_link_page_cb cb, void *arg)
 {
+    struct page_words words;
     struct reading *r = mem_alloc(sizeof *r);
-    *r = (struct reading){l, count, of_feed, cb, arg};
-    if (log_link_eval(l, REDIS_PAGE, 2, words, n, reading_cb, r))
+    *r = (struct reading){l, back, cb, arg};
+    page_words_make(&words, &l->names, id, count, back);
+    if (log_link_eval(l, REDIS_PAGE, 2, words.at, words.n, reading_cb, r))
         return true;
     free(r);
     return false;
@@ -76,19 +77,13 @@ static bool page_ask(struct log_link *l, const struct str *words, size_t n, unsi
 bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_page_cb cb,
                    void *arg)
 {
-    struct script_numbers text = {0};
-    struct str words[4];
-    size_t n = page_words(&l->names, after, count, &text, words);
-    return page_ask(l, words, n, count, false, cb, arg);
+    return page_ask(l, after, count, false, cb, arg);
 }
 
 bool log_link_page_back(struct log_link *l, uint64_t before, unsigned count, log_link_page_cb cb,
                         void *arg)
 {
-    struct script_numbers text = {0};
-    struct str words[5];
-    size_t n = page_back_words(&l->names, before, count, &text, words);
-    return page_ask(l, words, n, count, true, cb, arg);
+    return page_ask(l, before, count, true, cb, arg);
 }
 
 /* ---- what the feed wants ---- */

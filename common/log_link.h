@@ -73,8 +73,9 @@ void log_link_stop(struct log_link *l);
 void log_link_done(struct log_link *l);
 
 /*
- * Reads up to count (PAGE_ENTRIES at the most) entries with id > after, beside the feed. The
- * callback comes once, never from within, within REDIS_REPLY_MS; with NULL too when the connection
+ * Reads up to count (PAGE_ENTRIES at the most) entries with id > after, beside the feed; fewer when
+ * they are long (PAGE_ENTRIES_BYTES): whether there may be more, the page tells. The callback comes
+ * once, never from within, within REDIS_REPLY_MS; with NULL too when the connection
  * goes or the link is stopped, so arg must live that long. False: no connection, and no callback.
  */
 bool log_link_page(struct log_link *l, uint64_t after, unsigned count, log_link_page_cb cb,

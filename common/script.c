@@ -15,7 +15,7 @@
 #include "common/mem.h"
 
 enum {
-    PAGE_FIELDS = 14,
+    PAGE_FIELDS = 15,
     PAGE_NUMBER_MAX_DIGITS = 16
 };
 
@@ -129,11 +129,13 @@ static bool page_facts_read(struct page *p, const struct reply *at)
     return true;
 }
 
-bool page_read(struct page *p, const struct reply *r, size_t asked)
+bool page_read(struct page *p, const struct reply *r)
 {
     static struct entry entries[PAGE_ENTRIES];
+    uint64_t more;
     *p = (struct page){0};
-    if (r->type != REPLY_ARRAY || r->n != PAGE_FIELDS || !page_facts_read(p, r->at))
+    if (r->type != REPLY_ARRAY || r->n != PAGE_FIELDS || !page_facts_read(p, r->at) ||
+        !reply_u64(&r->at[PAGE_FIELDS - 2], &more))
         return false;
     const struct reply *list = &r->at[PAGE_FIELDS - 1];
     if (list->type != REPLY_ARRAY || list->n > PAGE_ENTRIES)
@@ -143,29 +145,24 @@ bool page_read(struct page *p, const struct reply *r, size_t asked)
             return false;
     p->entries = entries;
     p->count = list->n;
-    p->full = list->n >= asked;
+    p->full = more && p->count; /* who reads on begins behind the last one */
     return true;
 }
 
-size_t page_words(const struct log_names *n, uint64_t after, unsigned count,
-                  struct script_numbers *text, struct str words[4])
+void page_words_make(struct page_words *w, const struct log_names *n, uint64_t id, unsigned count,
+                     bool back)
 {
-    assert(count <= PAGE_ENTRIES);
-    snprintf(text->text[0], sizeof text->text[0], "%llu", (unsigned long long)after);
-    snprintf(text->text[1], sizeof text->text[1], "%u", count);
-    words[0] = str_of(n->state);
-    words[1] = str_of(n->log);
-    words[2] = str_of(text->text[0]);
-    words[3] = str_of(text->text[1]);
-    return 4;
-}
-
-size_t page_back_words(const struct log_names *n, uint64_t before, unsigned count,
-                       struct script_numbers *text, struct str words[5])
-{
-    size_t used = page_words(n, before, count, text, words);
-    words[used++] = STR("back");
-    return used;
+    assert(count > 0 && count <= PAGE_ENTRIES);
+    const uint64_t numbers[PAGE_NUMBERS] = {id, count, PAGE_ENTRIES_BYTES, PAGE_STEP};
+    w->n = 0;
+    w->at[w->n++] = str_of(n->state);
+    w->at[w->n++] = str_of(n->log);
+    for (size_t i = 0; i < PAGE_NUMBERS; i++) {
+        snprintf(w->text[i], sizeof w->text[i], "%llu", (unsigned long long)numbers[i]);
+        w->at[w->n++] = str_of(w->text[i]);
+    }
+    if (back)
+        w->at[w->n++] = STR("back");
 }
 
 /* Takes the next number of a line of numbers parted by single spaces; none stands at the end. */

@@ -47,24 +47,30 @@ struct page {
     uint64_t opening, seq, lease, prev, from, base, stored, high, ts, top;
     size_t count;                /* entries */
     const struct entry *entries; /* also of an empty page an array */
-    bool full;                   /* as many entries as were asked for: there may be more */
+    bool full; /* their count or their bytes ended it, with one at least: there may be more */
 };
 
-/* Takes a reply of page.lua apart; asked is the count that was asked for. The strings belong to
- * the reply, the array of entries is the callee's and valid until the next call. False when the
- * reply has another shape (our own mistake, or a foreign script). */
-bool page_read(struct page *p, const struct reply *r, size_t asked);
+/* Takes a reply of page.lua apart. The strings belong to the reply, the array of entries is the
+ * callee's and valid until the next call. False when the reply has another shape (our own mistake,
+ * or a foreign script). */
+bool page_read(struct page *p, const struct reply *r);
 
-/* The words of page.lua: 2 keys, 2 arguments. text is room for the two numbers. */
-struct script_numbers {
-    char text[2][21];
+enum {
+    PAGE_NUMBERS = 4,
+    PAGE_WORDS_MAX = 2 + PAGE_NUMBERS + 1, /* keys, numbers, 'back' */
 };
-size_t page_words(const struct log_names *n, uint64_t after, unsigned count,
-                  struct script_numbers *text, struct str words[4]);
 
-/* Likewise, for the entries before an id, newest first: 3 arguments. */
-size_t page_back_words(const struct log_names *n, uint64_t before, unsigned count,
-                       struct script_numbers *text, struct str words[5]);
+/* The words of page.lua; text is where the numbers among them are written. */
+struct page_words {
+    size_t n;
+    struct str at[PAGE_WORDS_MAX];
+    char text[PAGE_NUMBERS][21];
+};
+
+/* For up to count entries after id, oldest first, or (back) before it, newest first. The names are
+ * borrowed; w must not be moved. */
+void page_words_make(struct page_words *w, const struct log_names *n, uint64_t id, unsigned count,
+                     bool back);
 
 /* A heartbeat's payload, `opening seq stored base`; opening 0: the log is not open. */
 struct beat {

@@ -49,6 +49,8 @@ static void seed_cb(void *arg, const struct page *page)
     if (!page || !page->open || g->chain.known || page->base > g->seed_start ||
         page->seq < position || chain_window(position) != g->seed_start)
         return;
+    if (page->full && page->entries[page->count - 1].id < position)
+        return; /* of messages so long the next window is awaited */
     chain_begin(&g->chain, g->seed_start);
     for (size_t i = 0; i < page->count && page->entries[i].id <= position; i++) {
         const struct entry *e = &page->entries[i];

@@ -101,8 +101,8 @@ void link_wait(struct link *l, struct wait *w);
 typedef void (*link_page_cb)(void *arg, const struct page *page);
 
 /* Reads up to count (PAGE_ENTRIES at the most) entries of the stream with id < before, newest
- * first. The callback comes once, never from within; with NULL too when the connection goes, or
- * from link_free. False: no connection, and no callback. */
+ * first, fewer when they are long, one at least. The callback comes once, never from within; with
+ * NULL too when the connection goes, or from link_free. False: no connection, and no callback. */
 bool link_page_back(struct link *l, uint64_t before, unsigned count, link_page_cb cb, void *arg);
 
 uint64_t link_position(const struct link *l);

@@ -31,23 +31,9 @@ static size_t entry_len(const struct entry *e)
     return e->json.len + e->origin.len + e->key.len + e->value.len;
 }
 
-static void measure(struct ahead *a, const struct page *p)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < p->count; i++)
-        bytes += entry_len(&p->entries[i]);
-    if (p->count)
-        a->entry_bytes = bytes / p->count + 1;
-}
-
-/* As many as there is still room for, one at least. */
 static void ask(struct ahead *a, uint64_t after)
 {
-    size_t used = a->given ? 0 : a->len, room = used < AHEAD_BYTES_MAX ? AHEAD_BYTES_MAX - used : 0;
-    size_t count = a->entry_bytes ? room / a->entry_bytes : PAGE_ENTRIES;
-    if (count > PAGE_ENTRIES)
-        count = PAGE_ENTRIES;
-    a->asked = a->io->page(a->ctx, after, count ? (unsigned)count : 1);
+    a->asked = a->io->page(a->ctx, after);
 }
 
 void ahead_begin(struct ahead *a, const struct page *p)
@@ -59,7 +45,6 @@ void ahead_begin(struct ahead *a, const struct page *p)
     a->on = true;
     a->position = last;
     a->opening = p->opening;
-    measure(a, p);
     ask(a, last);
 }
 
@@ -179,10 +164,9 @@ bool ahead_page(struct ahead *a, const struct page *p)
     }
     assert(a->on);
     if (fits(a, p)) {
-        measure(a, p);
         join(a, p);
-        bool more = p->full && a->page.count + PAGE_ENTRIES <= (size_t)AHEAD_PAGES * PAGE_ENTRIES;
-        if (more && !a->awaited && a->len <= AHEAD_BYTES_MAX / 2)
+        bool fits_one = a->page.count + PAGE_ENTRIES <= (size_t)AHEAD_PAGES * PAGE_ENTRIES;
+        if (p->full && fits_one && a->len < AHEAD_BYTES && !a->awaited)
             ask(a, a->entries[a->page.count - 1].id);
         return true;
     }

@@ -2,7 +2,7 @@
 /*
  * Reading ahead: while a full page is being stored, what follows it in the stream is read, so that
  * Redis and the disk work at the same time. The pages that come meanwhile are joined to one, within
- * AHEAD_PAGES and AHEAD_BYTES_MAX: the longer a commit takes, the more the next one stores.
+ * AHEAD_PAGES and AHEAD_BYTES: the longer a commit takes, the more the next one stores.
  *
  * Pure. At most one page is under way. A run lasts from ahead_begin until a page is awaited that it
  * does not have, and never longer than a connection.
@@ -13,9 +13,9 @@
 #include "common/script.h"
 
 struct ahead_io {
-    /* Reads up to count entries above after; answered by ahead_page, once, never from within.
+    /* Reads a page of PAGE_ENTRIES above after; answered by ahead_page, once, never from within.
      * False: no connection, and no answer. */
-    bool (*page)(void *ctx, uint64_t after, unsigned count);
+    bool (*page)(void *ctx, uint64_t after);
 };
 
 struct ahead {
@@ -27,7 +27,6 @@ struct ahead {
     bool awaited;           /* somebody waits for the next page */
     uint64_t position;      /* what is read ahead begins behind it */
     uint64_t opening;       /* of the run */
-    size_t entry_bytes;     /* a mean of late, for how many entries are asked for */
     struct page page;       /* what was read: its facts are those of its last part */
     bool has_page;          /* there is one */
     bool given;             /* somebody looks at it */

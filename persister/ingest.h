@@ -48,9 +48,9 @@ struct ingest_io {
      * and no commit is under way. */
     void (*release)(void *ctx, uint64_t position, enum ingest_next next);
     /* store_entries_after. A read that fails gives nothing and makes the next commit fail. */
-    size_t (*entries_after)(void *ctx, uint64_t after, size_t limit, const struct entry **entries);
+    struct entries (*entries_after)(void *ctx, uint64_t after, size_t limit);
     /* store_keys_after. Likewise. */
-    size_t (*keys_after)(void *ctx, uint64_t after, size_t limit, const struct entry **entries);
+    struct entries (*keys_after)(void *ctx, uint64_t after, size_t limit);
     /* store_newest_floor: the highest id that has at least n newer rows; 0 when there is none. */
     uint64_t (*newest_floor)(void *ctx, uint64_t n);
     /* store_window_floor: no row up to this id has an origin or a key that is still in the window.

@@ -8,8 +8,7 @@
 
 enum {
     PUT_ROWS = 200,        /* of one put */
-    PUT_BYTES = 1 << 20,   /* of their text */
-    READ_ROWS = 1000,      /* of one read from SQLite */
+    READ_ROWS = 1000,      /* of one read from SQLite; fewer are read of long ones: ROWS_BYTES */
     RESTORE_ROWS = 20000,  /* looked at before the loop has its turn */
     REPLID_BYTES_MAX = 64, /* Redis gives 40 */
     RETRY_MIN_MS = 100,    /* after a failure; doubled … */

@@ -19,10 +19,21 @@ struct persister_lab {
     struct store *store;
 };
 
+/* Adds all from the chain's start up to position. */
+static void add_rows(struct store *store, uint64_t position, struct chain *chain)
+{
+    struct entries rows = {.more = true};
+    for (uint64_t after = chain->start; rows.more && after < position;) {
+        rows = store_entries_after(store, after, 2 * (size_t)CHAIN_WINDOW);
+        for (size_t i = 0; i < rows.count && rows.at[i].id <= position; i++)
+            chain_add(chain, rows.at[i].id, rows.at[i].json);
+        after = rows.count ? rows.at[rows.count - 1].id : position;
+    }
+}
+
 static void add_chain(struct store *store, const struct store_log *log, struct buf **json)
 {
     struct chain chain;
-    const struct entry *entries;
     uint64_t start = chain_window(log->position);
     if (start && log->pruned <= start - CHAIN_WINDOW)
         start -= CHAIN_WINDOW;
@@ -30,9 +41,7 @@ static void add_chain(struct store *store, const struct store_log *log, struct b
         chain_lose(&chain, log->position);
     } else {
         chain_begin(&chain, start);
-        size_t n = store_entries_after(store, start, 2 * (size_t)CHAIN_WINDOW, &entries);
-        for (size_t i = 0; i < n && entries[i].id <= log->position; i++)
-            chain_add(&chain, entries[i].id, entries[i].json);
+        add_rows(store, log->position, &chain);
     }
     buf_add_str(json, STR(",\"chain\":"));
     chain_describe(&chain, json);

@@ -120,10 +120,10 @@ static void ahead_page_cb(void *arg, const struct page *page)
         feed_release(&l->log.feed, l->ahead.position, page != NULL);
 }
 
-static bool ahead_wants_page(void *ctx, uint64_t after, unsigned count)
+static bool ahead_wants_page(void *ctx, uint64_t after)
 {
     struct link *l = ctx;
-    return log_link_page(&l->log, after, count, ahead_page_cb, l);
+    return log_link_page(&l->log, after, PAGE_ENTRIES, ahead_page_cb, l);
 }
 
 static const struct ahead_io ahead_io = {.page = ahead_wants_page};
@@ -156,18 +156,16 @@ static void ingest_releases(void *ctx, uint64_t position, enum ingest_next next)
     event_add(l->rest, &(struct timeval){.tv_usec = (suseconds_t)(every_us - since_us)});
 }
 
-static size_t ingest_entries_after(void *ctx, uint64_t after, size_t limit,
-                                   const struct entry **entries)
+static struct entries ingest_entries_after(void *ctx, uint64_t after, size_t limit)
 {
     struct link *l = ctx;
-    return store_entries_after(l->store, after, limit, entries);
+    return store_entries_after(l->store, after, limit);
 }
 
-static size_t ingest_keys_after(void *ctx, uint64_t after, size_t limit,
-                                const struct entry **entries)
+static struct entries ingest_keys_after(void *ctx, uint64_t after, size_t limit)
 {
     struct link *l = ctx;
-    return store_keys_after(l->store, after, limit, entries);
+    return store_keys_after(l->store, after, limit);
 }
 
 static uint64_t ingest_newest_floor(void *ctx, uint64_t n)

@@ -112,17 +112,17 @@ static void compare(struct ingest *g, const struct entry *entries, size_t n, uin
     uint64_t cursor = o->reviewed;
     size_t i = 0;
     while (cursor < upto) {
-        const struct entry *rows;
-        size_t count = g->io->entries_after(g->ctx, cursor, READ_ROWS, &rows);
-        for (size_t r = 0; r < count && rows[r].id <= upto; r++) {
-            while (i < n && entries[i].id < rows[r].id)
+        const struct entries rows = g->io->entries_after(g->ctx, cursor, READ_ROWS);
+        for (size_t r = 0; r < rows.count && rows.at[r].id <= upto; r++) {
+            const struct entry *row = &rows.at[r];
+            while (i < n && entries[i].id < row->id)
                 stray_add(g, &entries[i++]);
-            if (i < n && entries[i].id == rows[r].id)
-                overlap_contents(g, &entries[i++], &rows[r]); /* the log opens even so */
+            if (i < n && entries[i].id == row->id)
+                overlap_contents(g, &entries[i++], row); /* the log opens even so */
             else
-                missing_note(o, rows[r].id);
+                missing_note(o, row->id);
         }
-        cursor = count == READ_ROWS ? rows[count - 1].id : upto;
+        cursor = rows.more ? rows.at[rows.count - 1].id : upto;
     }
     while (i < n)
         stray_add(g, &entries[i++]);
@@ -209,11 +209,11 @@ void opening_drain(struct ingest *g, const struct page *p)
 /* created_at of the newest row: no later message may be older. */
 static uint64_t last_time(struct ingest *g)
 {
-    const struct entry *row;
     uint64_t last = standing(g)->last;
-    if (last == 0 || g->io->entries_after(g->ctx, last - 1, 1, &row) == 0)
+    if (last == 0)
         return 0;
-    return restore_time(row->json);
+    const struct entries rows = g->io->entries_after(g->ctx, last - 1, 1);
+    return rows.count ? restore_time(rows.at[0].json) : 0;
 }
 
 void opening_grant(struct ingest *g)

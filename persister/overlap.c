@@ -81,16 +81,16 @@ void overlap_contents(struct ingest *g, const struct entry *entry, const struct 
 static uint64_t walk(struct ingest *g, const struct page *p, uint64_t upto)
 {
     struct overlap *o = &g->overlap;
-    const struct entry *rows;
-    size_t count = g->io->entries_after(g->ctx, o->from, READ_ROWS, &rows), r = 0;
-    if (count == READ_ROWS && rows[count - 1].id < upto)
-        upto = rows[count - 1].id;
+    const struct entries rows = g->io->entries_after(g->ctx, o->from, READ_ROWS);
+    size_t r = 0;
+    if (rows.more && rows.at[rows.count - 1].id < upto)
+        upto = rows.at[rows.count - 1].id;
     for (size_t i = 0; i < p->count && p->entries[i].id <= upto; i++) {
         const struct entry *e = &p->entries[i];
-        while (r < count && rows[r].id < e->id)
+        while (r < rows.count && rows.at[r].id < e->id)
             r++;
-        if (r < count && rows[r].id == e->id)
-            overlap_contents(g, e, &rows[r]);
+        if (r < rows.count && rows.at[r].id == e->id)
+            overlap_contents(g, e, &rows.at[r]);
         else if (e->id > standing(g)->pruned)
             o->unsure = true;
     }

@@ -18,7 +18,8 @@
  * messages go back that retention has removed meanwhile.
  *
  * Producer records first, entries after: an entry that is back lifts the top, and would no longer
- * count as lost if the link broke before its producer's record was there.
+ * count as lost if the link broke before its producer's record was there. For the same reason
+ * nothing goes back behind a read of producers or keys that failed: another opening begins.
  *
  * A record names all of its batch or a retry would double the rest. A put may end inside a batch,
  * and the link break then; so the gathering begins a batch below the lost rows, and records without
@@ -113,19 +114,21 @@ static void producer_note(struct ingest *g, const struct entry *row)
     p->stored[p->count++] = (struct produced){origin.index, row->id, restore_time(row->json)};
 }
 
-/* Gathers from a slice of the lost rows. */
-static void collect(struct ingest *g)
+/* Gathers from a slice of the lost rows; false: SQLite fails. */
+static bool collect(struct ingest *g)
 {
     struct opening *o = &g->o;
     for (size_t seen = 0; o->collecting && seen < RESTORE_ROWS; seen += READ_ROWS) {
-        const struct entry *rows;
-        size_t count = g->io->entries_after(g->ctx, o->collected, READ_ROWS, &rows);
-        for (size_t i = 0; i < count; i++)
-            producer_note(g, &rows[i]);
-        if (count)
-            o->collected = rows[count - 1].id;
-        o->collecting = count == READ_ROWS;
+        const struct entries rows = g->io->entries_after(g->ctx, o->collected, READ_ROWS);
+        for (size_t i = 0; i < rows.count; i++)
+            producer_note(g, &rows.at[i]);
+        if (rows.count)
+            o->collected = rows.at[rows.count - 1].id;
+        o->collecting = rows.more;
+        if (rows.failed)
+            return false;
     }
+    return true;
 }
 
 static bool has_lost(const struct opening *o, const struct producer *p)
@@ -161,26 +164,27 @@ static void row_add(struct ingest *g, const struct entry *row, struct str *key)
     words_u64(&g->words, keyed ? g->limits.window_s : 0);
 }
 
-/* Sends the keys of the next PUT_ROWS in (keyed, keyed_to], if they have any. A read that fails
- * looks like the end: the commit before the log opens fails then. */
-static void keys_send(struct ingest *g)
+/* Sends the keys of the next PUT_ROWS in (keyed, keyed_to], if they have any; false: SQLite fails.
+ */
+static bool keys_send(struct ingest *g)
 {
     struct opening *o = &g->o;
     struct str keys[PUT_ROWS];
-    const struct entry *rows;
-    size_t count = g->io->keys_after(g->ctx, o->keyed, PUT_ROWS, &rows), n = 0;
+    const struct entries rows = g->io->keys_after(g->ctx, o->keyed, PUT_ROWS);
+    size_t n = 0;
     words_clear(&g->words);
     words_u64(&g->words, g->limits.window_s);
-    o->putting = count == PUT_ROWS ? rows[count - 1].id : o->keyed_to;
-    for (size_t i = 0; i < count && rows[i].id <= o->keyed_to; i++)
-        if (rows[i].key.len) {
-            keys[n++] = rows[i].key;
-            words_str(&g->words, rows[i].value);
+    o->putting = rows.more ? rows.at[rows.count - 1].id : o->keyed_to;
+    for (size_t i = 0; i < rows.count && rows.at[i].id <= o->keyed_to; i++)
+        if (rows.at[i].key.len) {
+            keys[n++] = rows.at[i].key;
+            words_str(&g->words, rows.at[i].value);
         }
     if (n)
         ingest_script(g, INGEST_RESTORING, "keys", o->number, keys, n);
     else
         o->keyed = o->putting;
+    return !rows.failed;
 }
 
 /* Sends the next rows, if there are any in the next PUT_ROWS; false when all have been looked at.
@@ -189,27 +193,30 @@ static bool rows_send(struct ingest *g)
 {
     struct opening *o = &g->o;
     struct str keys[PUT_ROWS];
-    const struct entry *rows;
-    size_t count = g->io->entries_after(g->ctx, o->put, PUT_ROWS, &rows), bytes = 0;
+    const struct entries rows = g->io->entries_after(g->ctx, o->put, PUT_ROWS);
     words_clear(&g->words);
     o->put_rows = 0;
     o->putting = o->put;
-    for (size_t i = 0; i < count && bytes < PUT_BYTES; i++) {
-        const struct entry *row = &rows[i];
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct entry *row = &rows.at[i];
         o->putting = row->id;
         if (row->id <= o->newest && row->key.len == 0)
             continue;
         row_add(g, row, &keys[o->put_rows++]);
-        bytes += row->json.len + row->key.len + row->value.len;
     }
     if (o->put_rows)
         ingest_script(g, INGEST_RESTORING, "put", o->number, keys, o->put_rows);
     else
         o->put = o->putting;
-    return count > 0;
+    return rows.count > 0;
 }
 
 /* ---- The order ---- */
+
+static void read_failed(struct ingest *g)
+{
+    ingest_look_again(g, "SQLite does not read what Redis lost", RETRY_MIN_MS);
+}
 
 /* Their entries cannot be put back; keys and records can. */
 static void missing_begin(struct opening *o)
@@ -248,8 +255,10 @@ void restore_begin(struct ingest *g)
 void restore_step(struct ingest *g)
 {
     struct opening *o = &g->o;
-    if (o->collecting)
-        collect(g);
+    if (o->collecting && !collect(g)) {
+        read_failed(g);
+        return;
+    }
     if (o->collecting)
         return; /* until the next tick */
     while (o->producer < o->nproducers && !has_lost(o, &o->producers[o->producer]))
@@ -260,7 +269,10 @@ void restore_step(struct ingest *g)
     }
     for (size_t seen = 0; seen < RESTORE_ROWS && !g->script_asked; seen += PUT_ROWS)
         if (o->keyed < o->keyed_to) {
-            keys_send(g);
+            if (!keys_send(g)) {
+                read_failed(g);
+                return;
+            }
         } else if (!rows_send(g)) {
             opening_grant(g);
             return;

@@ -78,15 +78,21 @@ void store_commit(struct store *s, const struct store_commit *c, store_done_cb d
 
 /* ---- Reads, in the caller's thread ---- */
 
-/* Up to limit entries with id > after, ordered, with origin and key where still in the window;
- * valid until the next call. Returns how many. If SQLite fails: 0, and the next commit fails. */
-size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
-                           const struct entry **entries);
+/* Entries that were read; valid until the next read. */
+struct entries {
+    const struct entry *at;
+    size_t count;
+    bool more;   /* the limit or ROWS_BYTES ended it, with one at least: there may be more */
+    bool failed; /* SQLite did: there are none */
+};
+
+/* Up to limit (at least 1) entries with id > after, ordered, with origin and key where still in the
+ * window; fewer where they are long. If SQLite fails: none, and the next commit fails. */
+struct entries store_entries_after(struct store *s, uint64_t after, size_t limit);
 
 /* Likewise what is left of messages in the window, with those that retention has removed: id,
  * origin, key and value. */
-size_t store_keys_after(struct store *s, uint64_t after, size_t limit,
-                        const struct entry **entries);
+struct entries store_keys_after(struct store *s, uint64_t after, size_t limit);
 
 /* The highest id of a message that has at least n newer ones; 0 when there is none. If SQLite
  * fails: the last id, and the next commit fails. */

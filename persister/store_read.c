@@ -132,40 +132,41 @@ static void place_entries(struct entry *entries, size_t count, struct str bytes)
     }
 }
 
-static size_t read_entries(struct store *s, sqlite3_stmt *r, uint64_t after, size_t limit,
-                           const struct entry **entries)
+static struct entries read_entries(struct store *s, enum reader_statement which, uint64_t after,
+                                   size_t limit)
 {
-    bool whole = r == s->reads[READER_ENTRIES];
-    size_t count = 0, room = 0;
-    int step;
+    sqlite3_stmt *r = s->reads[which];
+    struct entries e = {0};
+    size_t room = 0;
+    int step = SQLITE_DONE;
     buf_free(&s->entry_bytes);
     bind_u64(r, 1, after);
     bind_u64(r, 2, limit);
     bind_u64(r, 3, window_begin(s));
-    while ((step = sqlite3_step(r)) == SQLITE_ROW) {
-        if (count == room) {
+    while (!e.more && (step = sqlite3_step(r)) == SQLITE_ROW) {
+        if (e.count == room) {
             room = room ? room * 2 : 64;
             s->entries = mem_grow(s->entries, room, sizeof *s->entries);
         }
-        s->entries[count++] = read_entry(&s->entry_bytes, r, whole);
+        s->entries[e.count++] = read_entry(&s->entry_bytes, r, which == READER_ENTRIES);
+        e.more = e.count == limit || buf_len(s->entry_bytes) >= ROWS_BYTES;
     }
-    if (!note_for_engine(s, step == SQLITE_DONE))
-        count = 0;
     statement_reset(r);
-    place_entries(s->entries, count, buf_str(s->entry_bytes));
-    *entries = s->entries;
-    return count;
+    if (!note_for_engine(s, e.more || step == SQLITE_DONE))
+        return (struct entries){.failed = true};
+    place_entries(s->entries, e.count, buf_str(s->entry_bytes));
+    e.at = s->entries;
+    return e;
 }
 
-size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
-                           const struct entry **entries)
+struct entries store_entries_after(struct store *s, uint64_t after, size_t limit)
 {
-    return read_entries(s, s->reads[READER_ENTRIES], after, limit, entries);
+    return read_entries(s, READER_ENTRIES, after, limit);
 }
 
-size_t store_keys_after(struct store *s, uint64_t after, size_t limit, const struct entry **entries)
+struct entries store_keys_after(struct store *s, uint64_t after, size_t limit)
 {
-    return read_entries(s, s->reads[READER_KEYS], after, limit, entries);
+    return read_entries(s, READER_KEYS, after, limit);
 }
 
 /* ---- history ---- */

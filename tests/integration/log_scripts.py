@@ -129,11 +129,12 @@ def advance(redis, opening, lease, stored, trim):
     return persister(redis, opening, "advance", redis.replid(), lease, stored, trim, CONTROL)
 
 
-def page(redis, after=0, count=100, *words):
+def page(redis, after=0, count=100, *words, size=1 << 22, step=32):
     names = ("token", "opening", "seq", "lease", "prev", "from", "base", "stored", "high", "owner",
              "ts", "top", "here")
-    reply = redis("EVAL", PAGE, 2, STATE, LOG, after, count, *words)
-    return dict(zip(names, reply), ids=[int(entry[0].split("-")[0]) for entry in reply[13]])
+    reply = redis("EVAL", PAGE, 2, STATE, LOG, after, count, size, step, *words)
+    return dict(zip(names, reply), more=reply[13],
+                ids=[int(entry[0].split("-")[0]) for entry in reply[14]])
 
 
 def beat(redis, channel="{chat}:beat:b"):

@@ -310,7 +310,8 @@ def test_void(redis):
 def test_page(redis):
     check("no state: only who the server is", page(redis) == dict(
         dict.fromkeys(("token", "opening", "seq", "lease", "prev", "from", "base", "stored", "high",
-                       "owner", "ts", "top"), ""), here=redis.replid(), ids=[]))
+                       "owner", "ts", "top"), ""), here=redis.replid(), more=0,
+        ids=[]))
     persister(redis, 3, "seal")
     check("sealed: not its token", page(redis)["token"] == "sealed:3")
     persister(redis, 3, "open", redis.replid(), 7, 50, 5, 2, 1700000000000, CONTROL)
@@ -322,11 +323,34 @@ def test_page(redis):
     check("all facts", now == {
         "token": redis.replid(), "here": redis.replid(), "opening": "3", "seq": "9", "lease": "50",
         "prev": "5", "from": "7", "base": "2", "stored": "7", "high": "", "owner": "file1",
-        "top": "9-0", "ids": [8, 9]}, now)
+        "top": "9-0", "more": 0, "ids": [8, 9]}, now)
     check("back: those before, newest first", [page(redis, before, count, "back")["ids"]
           for before, count in ((10, 5), (9, 5), (100, 1), (8, 5))] == [[9, 8], [8], [9], []])
-    check("  with the same facts", dict(page(redis, 10, 2, "back"), ids=[]) == dict(page(redis),
-                                                                                  ids=[]))
+    facts = dict(ids=[], more=0)
+    check("  with the same facts", {**page(redis, 10, 2, "back"), **facts} == {**page(redis), **facts})
+    for n, step in ((3, 1), (3, 2), (7, 3)):
+        publish(redis, 3, "b", 10 * n + step, *(str(i) * 100 * n for i in range(n)))
+    check("any step gives the same", all(page(redis, step=n) == page(redis) for n in (1, 2, 5, 100)))
+    ids, entries = page(redis)["ids"], redis("XRANGE", LOG, "-", "+")
+    lengths = [sum(map(len, entry[1])) for entry in entries]
+    for size in (1, 150, 500, 1500, sum(lengths) - 1, sum(lengths), 1 << 22):
+        for step in (1, 2, 4, 32):
+            for words in (), ("back",):
+                read, at = [], 0 if not words else 1000
+                while True:
+                    now = page(redis, at, 6, *words, size=size, step=step)
+                    got = now["ids"]
+                    sizes = [lengths[ids.index(i)] for i in got]
+                    right = len(got) <= 6 and sum(sizes[:-1]) < size and (got or not now["more"])
+                    ended = len(got) == 6 or sum(sizes) >= size
+                    check("  as many as count and bytes allow", right and (not now["more"] or ended),
+                          (size, step, words, now))
+                    read += got
+                    if not now["more"]:
+                        break
+                    at = got[-1]
+                check("  all of them, read on", read == (ids[::-1] if words else ids),
+                      (size, step, words, read))
     before = redis("HGETALL", STATE), redis("DBSIZE")
     page(redis)
     page(redis, 100, 5, "back")

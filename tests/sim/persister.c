@@ -151,27 +151,29 @@ const struct store_log *store_standing(const struct store *s)
     return &s->log;
 }
 
-size_t store_entries_after(struct store *s, uint64_t after, size_t limit,
-                           const struct entry **entries)
+struct entries store_entries_after(struct store *s, uint64_t after, size_t limit)
 {
     static struct entry found[READ_MAX];
-    size_t n = 0;
-    *entries = found;
+    struct entries e = {.at = found};
+    size_t bytes = 0;
     if (read_fails(s))
-        return 0;
-    assert(limit <= READ_MAX);
-    for (size_t i = 0; i < disk_file.count && n < limit; i++) {
+        return (struct entries){.failed = true};
+    assert(limit > 0 && limit <= READ_MAX);
+    for (size_t i = 0; i < disk_file.count && !e.more; i++) {
         const struct row *row = &disk_file.rows[i];
-        if (row->id > after)
-            found[n++] = (struct entry){row->id, row->json, row->origin, row->key, row->value};
+        if (row->id <= after)
+            continue;
+        found[e.count++] = (struct entry){row->id, row->json, row->origin, row->key, row->value};
+        bytes += row->json.len + row->origin.len + row->key.len + row->value.len;
+        e.more = e.count == limit || bytes >= ROWS_BYTES;
     }
-    return n;
+    return e;
 }
 
 /* No retention is modelled: what has a key has a row. */
-size_t store_keys_after(struct store *s, uint64_t after, size_t limit, const struct entry **entries)
+struct entries store_keys_after(struct store *s, uint64_t after, size_t limit)
 {
-    return store_entries_after(s, after, limit, entries);
+    return store_entries_after(s, after, limit);
 }
 
 uint64_t store_newest_floor(struct store *s, uint64_t n)

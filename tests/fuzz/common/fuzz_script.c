@@ -51,13 +51,13 @@ static bool is_inside(struct str s, struct str outer)
     return s.len == 0 || (s.p >= outer.p && s.p + s.len <= outer.p + outer.len);
 }
 
-static void check_page(const struct reply *reply, size_t asked, struct str text)
+static void check_page(const struct reply *reply, struct str text)
 {
     struct page p;
-    if (!page_read(&p, reply, asked))
+    if (!page_read(&p, reply))
         return;
     const uint64_t most = (uint64_t)1 << 53;
-    assert(p.count <= PAGE_ENTRIES && p.full == (p.count >= asked));
+    assert(p.count <= PAGE_ENTRIES && (!p.full || p.count));
     assert(p.exists == (p.token.len > 0) && (!p.open || (p.exists && str_eq(p.token, p.here))));
     assert(p.opening <= most && p.seq <= most && p.lease <= most && p.prev <= most);
     assert(p.from <= most && p.base <= most && p.stored <= most && p.high <= most);
@@ -109,21 +109,22 @@ static void check_payload(struct str line)
 static void check_words(uint64_t id, unsigned count)
 {
     struct log_names names;
-    struct script_numbers numbers;
-    struct str words[5];
+    struct page_words w;
     uint64_t again;
     char boot[17];
     boot_id_make(boot);
     assert(strspn(boot, "0123456789abcdef") == 16 && !boot[16]);
     log_names_init(&names, "a.b:c", boot);
     assert(strcmp(names.state, "{a.b:c}:state") == 0 && strstr(names.beat, boot));
-    size_t n = page_back_words(&names, id, count, &numbers, words);
-    assert(n == 5 && str_eq(words[0], str_of(names.state)) && str_eq(words[1], str_of(names.log)));
-    assert(str_eq(words[4], STR("back")));
-    bool read = digits_read(words[2], &again);
-    assert(read && again == id);
-    read = digits_read(words[3], &again);
-    assert(read && again == count);
+    for (int back = 0; back < 2; back++) {
+        page_words_make(&w, &names, id, count, back);
+        assert(w.n == PAGE_WORDS_MAX - !back && str_eq(w.at[0], str_of(names.state)));
+        assert(str_eq(w.at[1], str_of(names.log)) && (!back || str_eq(w.at[w.n - 1], STR("back"))));
+        bool read = digits_read(w.at[2], &again);
+        assert(read && again == id);
+        read = digits_read(w.at[3], &again);
+        assert(read && again == count);
+    }
     log_names_done(&names);
 }
 
@@ -135,11 +136,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct reply root;
     tree.used = 0;
     node_read(&tree, &root, &left, 0);
-    check_page(&root, 3, text);
-    check_page(&root, PAGE_ENTRIES, text);
+    check_page(&root, text);
     check_reply(&root);
     struct fuzz_random random = fuzz_seed(text);
-    check_words(fuzz_below(&random, (size_t)1 << 53), (unsigned)fuzz_below(&random, PAGE_ENTRIES));
+    check_words(fuzz_below(&random, (size_t)1 << 53),
+                1 + (unsigned)fuzz_below(&random, PAGE_ENTRIES));
     char *first = fuzz_copy(line);
     check_payload((struct str){first, line.len});
     free(first);

@@ -56,6 +56,8 @@ struct world {
     uint64_t opening;
     size_t nargv, nkeyv;
     enum store_result result; /* of the next commits */
+    unsigned reads_good;      /* this many reads of rows more, then one that fails; 0: none fails */
+    bool unsure;              /* one failed: so will the next commit */
     char trace[STEPS * 10];   /* what was asked for, in order */
     unsigned steps;
 };
@@ -82,21 +84,26 @@ static inline size_t entries_list(struct world *w, size_t found, const struct ro
     return found;
 }
 
-static inline size_t io_entries_after(void *ctx, uint64_t after, size_t limit,
-                                      const struct entry **out)
+static inline struct entries entries_read(struct world *w, size_t count, size_t limit)
 {
-    struct world *w = ctx;
-    *out = w->entries;
-    return entries_list(w, 0, w->rows, after, limit, true);
+    if (w->reads_good && --w->reads_good == 0) {
+        w->unsure = true;
+        return (struct entries){.failed = true};
+    }
+    return (struct entries){.at = w->entries, .count = count, .more = count == limit};
 }
 
-static inline size_t io_keys_after(void *ctx, uint64_t after, size_t limit,
-                                   const struct entry **out)
+static inline struct entries io_entries_after(void *ctx, uint64_t after, size_t limit)
 {
     struct world *w = ctx;
-    *out = w->entries;
+    return entries_read(w, entries_list(w, 0, w->rows, after, limit, true), limit);
+}
+
+static inline struct entries io_keys_after(void *ctx, uint64_t after, size_t limit)
+{
+    struct world *w = ctx;
     size_t n = entries_list(w, 0, w->removed, after, limit, true);
-    return entries_list(w, n, w->rows, after, limit, true);
+    return entries_read(w, entries_list(w, n, w->rows, after, limit, true), limit);
 }
 
 static inline uint64_t io_newest_floor(void *ctx, uint64_t n)
@@ -145,7 +152,9 @@ static inline void io_commit(void *ctx, const struct store_commit *c)
 static inline void commit_run(struct world *w)
 {
     w->commit_asked = false;
-    if (w->result == STORE_OK) {
+    const enum store_result result = w->unsure ? STORE_FAILED : w->result;
+    w->unsure = false;
+    if (result == STORE_OK) {
         for (size_t i = 0; i < w->committing->n; i++) {
             assert_null(row_find(w->rows, w->committing->at[i].id));
             if (w->committing->at[i].json[0] != '{')
@@ -157,7 +166,7 @@ static inline void commit_run(struct world *w)
         w->file.lease = w->commit.lease;
         w->file.opening = w->commit.opening;
     }
-    ingest_committed(w->g, w->result, w->result == STORE_OK ? "" : "disk");
+    ingest_committed(w->g, result, result == STORE_OK ? "" : "disk");
 }
 
 /* ---- Redis ---- */

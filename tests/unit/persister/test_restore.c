@@ -161,6 +161,33 @@ static void test_failed_read(void **state)
     world_free(w);
 }
 
+/* Whichever read fails, and SQLite well again right behind it: what Redis lost is put back whole,
+ * the record of the batch with its messages. */
+static void test_each_read_fails(void **state)
+{
+    (void)state;
+    unsigned nth = 1;
+    for (bool failed = true; failed; nth++) {
+        struct world *w = opened_world();
+        fill(w, 2, 10);
+        struct redis_model *older = mem_alloc(sizeof *older);
+        *older = *w->r;
+        publish(w, "odd", 3, 7);
+        ring(w);
+        *w->r = *older;
+        free(older);
+        server_restarts(w, "server-2");
+        w->reads_good = nth;
+        link_up(w);
+        run(w);
+        assert_agree(w);
+        assert_recorded(w, "odd", 3, 7);
+        failed = w->reads_good == 0;
+        world_free(w);
+    }
+    assert_true(nth > 5);
+}
+
 /* Retention removes the first rows; their keys are still in the window. */
 static void prune(struct world *w, uint64_t upto)
 {
@@ -222,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_missing_row),  cmocka_unit_test(test_keys_of_removed),
         cmocka_unit_test(test_missing_rows), cmocka_unit_test(test_key_of_a_later_message),
         cmocka_unit_test(test_put_refused),  cmocka_unit_test(test_failed_read),
+        cmocka_unit_test(test_put_refused),  cmocka_unit_test(test_each_read_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,35 +20,67 @@ static void expect_entry(const struct entry *e, uint64_t id, bool with_origin, u
 static void test_entries_after(void **state)
 {
     (void)state;
-    const struct entry *entries;
+    struct entries got;
     uint64_t late = now_ms(), early = late - (WINDOW_S + 60) * 1000;
-    assert_int_equal(store_entries_after(rig.store, 0, 10, &entries), 0);
+    got = store_entries_after(rig.store, 0, 10);
+    assert_true(got.count == 0 && !got.more && !got.failed);
     assert_int_equal(store_window_floor(rig.store), 0);
     assert_int_equal(store_newest_floor(rig.store, 0), 0);
     entries_add(1, 20, early);
     entries_add(21, 200, late);
     assert_int_equal(commit(200, 300, 1), STORE_OK);
-    assert_int_equal(store_entries_after(rig.store, 15, 100, &entries), 100);
+    got = store_entries_after(rig.store, 15, 100);
+    assert_true(got.count == 100 && got.more);
     for (size_t i = 0; i < 100; i++)
-        expect_entry(&entries[i], 16 + i, 16 + i > 20, 16 + i > 20 ? late : early);
-    assert_int_equal(store_entries_after(rig.store, 198, 100, &entries), 2);
-    assert_int_equal(store_entries_after(rig.store, 200, 100, &entries), 0);
+        expect_entry(&got.at[i], 16 + i, 16 + i > 20, 16 + i > 20 ? late : early);
+    got = store_entries_after(rig.store, 198, 100);
+    assert_true(got.count == 2 && !got.more);
+    assert_int_equal(store_entries_after(rig.store, 200, 100).count, 0);
     assert_int_equal(store_window_floor(rig.store), 20);
     assert_int_equal(store_newest_floor(rig.store, 0), 200);
     assert_int_equal(store_newest_floor(rig.store, 150), 50);
     assert_int_equal(store_newest_floor(rig.store, 200), 0);
 }
 
+/* Long messages: a read ends with the one that passes its bytes, and the next goes on there. */
+static void test_entries_bytes(void **state)
+{
+    (void)state;
+    enum {
+        BYTES = 16000,
+        COUNT = 3 * (ROWS_BYTES / BYTES),
+    };
+    commit_range(1, COUNT, now_ms());
+    sql("UPDATE messages SET content = printf('%.*c', 16000, 'x')");
+    uint64_t after = 0;
+    unsigned reads = 0;
+    struct entries got;
+    do {
+        got = store_entries_after(rig.store, after, 1000);
+        size_t bytes = 0;
+        for (size_t i = 0; i < got.count; i++) {
+            assert_true(bytes < ROWS_BYTES);
+            assert_int_equal(got.at[i].id, ++after);
+            assert_true(got.at[i].json.len > BYTES);
+            bytes += got.at[i].json.len + got.at[i].origin.len;
+        }
+        reads++;
+    } while (got.more);
+    assert_int_equal(after, COUNT);
+    assert_in_range(reads, 3, 4);
+}
+
 /* Origins leave with the commits, and are not served meanwhile. */
 static void test_origins_leave(void **state)
 {
     (void)state;
-    const struct entry *entries;
+    struct entries got;
     commit_range(1, 300, now_ms());
     sql("UPDATE origins SET at = at - 3700 WHERE id <= 250");
-    assert_int_equal(store_entries_after(rig.store, 249, 2, &entries), 2);
-    assert_int_equal(entries[0].origin.len, 0);
-    assert_int_not_equal(entries[1].origin.len, 0);
+    got = store_entries_after(rig.store, 249, 2);
+    assert_int_equal(got.count, 2);
+    assert_int_equal(got.at[0].origin.len, 0);
+    assert_int_not_equal(got.at[1].origin.len, 0);
     assert_int_equal(store_window_floor(rig.store), 250);
     int64_t before = 300;
     while (before > 50) {
@@ -258,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_entries_after),
+        TEST(test_entries_bytes),
         TEST(test_origins_leave),
         TEST(test_history),
         TEST(test_history_bytes),
