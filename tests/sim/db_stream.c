@@ -155,6 +155,8 @@ static struct reply range(struct db *db, const struct str *argv, size_t n, uint6
     if (!bound_read(argv[reverse ? 3 : 2], false, &low) ||
         !bound_read(argv[reverse ? 2 : 3], true, &high))
         return bad_id();
+    if (high.open && high.ms == 0 && high.seq == 0)
+        return reply_error("ERR invalid end ID for the interval");
     if (n == 6 && (!word_is(argv[4], "COUNT") || !number_read(argv[5], &limit)))
         return reply_error("ERR syntax error");
     struct key *k = db_find(db, argv[1], now_ms);
