@@ -6,6 +6,7 @@ which is the address that Sentinel knows, so that it can be parted from the othe
     replica, Sentinels ───┴─► proxy ─► master      (from 127.0.0.2)
 """
 
+import os
 import time
 
 import redis as redis_client
@@ -122,30 +123,39 @@ class FailoverCluster(Cluster):
         return problems
 
 
-def owner_is(process):
-    """only(address, port): does the connection's other end belong to the process?"""
-    import os
+def sockets_of(pid):
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+        if link.startswith("socket:["):
+            found.add(link[8:-1])
+    return found
 
-    def sockets():
-        folder = f"/proc/{process.pid}/fd"
-        found = set()
-        for name in os.listdir(folder):
-            try:
-                link = os.readlink(f"{folder}/{name}")
-            except OSError:
-                continue
-            if link.startswith("socket:["):
-                found.add(link[8:-1])
-        return found
 
-    def only(_, port):
-        mine = sockets()
+def socket_at(port):
+    """Of the connection with this local port. The kernel tells the table in pieces, so a reading
+    may lack what is there all the time."""
+    for _ in range(50):
         with open("/proc/net/tcp", encoding="ascii") as table:
             for line in list(table)[1:]:
                 fields = line.split()
-                if int(fields[1].split(":")[1], 16) == port and fields[9] in mine:
-                    return True
-        return False
+                if int(fields[1].split(":")[1], 16) == port and fields[9] != "0":
+                    return fields[9]
+    return None
+
+
+def owner_is(process):
+    """only(address, port): does the connection's other end belong to the process? Found out once
+    for each connection: a piece that is held is held to the end."""
+    known = {}
+
+    def only(_, port):
+        if port not in known:
+            known[port] = socket_at(port) in sockets_of(process.pid)
+        return known[port]
     return only
 
 
