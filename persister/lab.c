@@ -22,12 +22,16 @@ struct persister_lab {
 /* Adds all from the chain's start up to position. */
 static void add_rows(struct store *store, uint64_t position, struct chain *chain)
 {
-    struct entries rows = {.more = true};
-    for (uint64_t after = chain->start; rows.more && after < position;) {
-        rows = store_entries_after(store, after, 2 * (size_t)CHAIN_WINDOW);
+    uint64_t after = chain->start;
+    for (bool more = true; more;) {
+        const struct entries rows = store_entries_after(store, after, 2 * (size_t)CHAIN_WINDOW);
         for (size_t i = 0; i < rows.count && rows.at[i].id <= position; i++)
             chain_add(chain, rows.at[i].id, rows.at[i].json);
-        after = rows.count ? rows.at[rows.count - 1].id : position;
+        if (rows.failed)
+            chain_lose(chain, position);
+        more = rows.more;
+        if (more)
+            after = rows.at[rows.count - 1].id;
     }
 }
 

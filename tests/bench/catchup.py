@@ -111,7 +111,7 @@ class Bench:
                 redis = Redis(port)
                 redis("PING")
                 return redis
-            except OSError:
+            except (OSError, RuntimeError):  # it does not listen, or it loads
                 return None
         return process, until("Redis listens", connect)
 
@@ -184,6 +184,9 @@ class Bench:
         self.folder.mkdir(parents=True)
         server, redis = self.redis_start()
         first, last = self.away(redis)
+        if self.args.reopen:
+            self.stop(server)
+            server, redis = self.redis_start()
         memory, server_cpu = redis.memory(), cpu_seconds(server.pid)
         began = time.monotonic()
         persister = self.persister_start()
@@ -198,6 +201,7 @@ class Bench:
         result = {
             "messages": self.args.messages, "rooms": self.args.rooms,
             "message_bytes": self.args.bytes, "appendfsync": self.args.appendfsync,
+            "reopened": self.args.reopen,
             "load_average": os.getloadavg()[0],
             "seconds": round(seconds, 3), "messages_per_second": round(self.args.messages / seconds),
             "persister_cpu_us": round(persister_cpu * 1e6 / self.args.messages, 2),
@@ -225,6 +229,8 @@ def main():
     parser.add_argument("--rooms", type=int, default=100, help="that they are spread over (100)")
     parser.add_argument("--keyed", type=int, default=0, metavar="N",
                         help="each Nth message has an idempotency key (0: none)")
+    parser.add_argument("--reopen", action="store_true",
+                        help="Redis is restarted too: all of it is drained, and the log opened anew")
     parser.add_argument("--appendfsync", choices=("always", "everysec", "no"), default="always")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--port", type=int, default=18320, help="and the next one (18320)")
