@@ -36,10 +36,11 @@ static void test_serves(void **state)
     assert_true(eval_beat());
     assert_int_equal(rig.replies, 0);
     assert_true(wait_for(&rig.messages, 1, SOON_MS) && wait_for(&rig.replies, 1, SOON_MS));
-    const struct str words[] = {STR("{t}:state"), STR("{t}:log"), STR("0"), STR("10")};
-    assert_true(redis_eval(rig.redis, REDIS_PAGE, 2, words, 4, reply_cb, &rig));
+    const struct str words[] = {STR("{t}:state"), STR("{t}:log"), STR("0"),
+                                STR("10"),        STR("9999"),    STR("5")};
+    assert_true(redis_eval(rig.redis, REDIS_PAGE, 2, words, 6, reply_cb, &rig));
     assert_true(wait_for(&rig.replies, 2, SOON_MS));
-    assert_string_equal(rig.said, "array 14");
+    assert_string_equal(rig.said, "array 15");
     admin(rig.server.port, "PUBLISH first hello");
     assert_true(wait_for(&rig.messages, 2, SOON_MS));
     assert_string_equal(rig.said, "0=hello");
