@@ -365,6 +365,8 @@ def test_idempotency_keys(gateway):
     for headers in (b"Idempotency-Key:\r\n", b"Idempotency-Key: " + b"k" * 256 + b"\r\n",
                     b"Idempotency-Key: a\r\nIdempotency-Key: b\r\n"):
         assert ask(gateway, post(headers=headers)).status == 422
+    longest = b"Idempotency-Key: " + b"k" * 255 + b"\r\n"
+    assert ask(gateway, post(headers=longest)).status == 201
     key = b"Idempotency-Key: \xff\xfe'\"\\\r\n"
     answers = [ask(gateway, post(headers=key)) for _ in range(2)]
     assert [a.status for a in answers] == [201, 201] and answers[0].body == answers[1].body

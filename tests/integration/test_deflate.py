@@ -77,6 +77,16 @@ def test_all_get_the_same(gateway):
         assert all(compressed == (length > 200) for length, compressed in sizes)
 
 
+def test_shortest_that_is_compressed(gateway):
+    """DEFLATE_MESSAGE_MIN: a live message of 256 bytes is, one of 255 is not."""
+    without = len(post(gateway, "Ana", "x").content) - 1
+    with RawWS(gateway.port, "/ws?history=0", headers=[OFFER]) as ws:
+        for size in (255, 256, 255, 256):
+            posted = post(gateway, "Ana", "x" * (size - without))
+            assert len(posted.content) == size
+            assert read_chat(ws) == (size == 256, posted.json())
+
+
 def test_compressed_input(gateway):
     with RawWS(gateway.port, "/ws", headers=[OFFER]) as ws, RawWS(gateway.port, "/ws") as plain:
         ws.send_frame(pack(message("whole")), rsv=RSV1)
