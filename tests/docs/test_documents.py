@@ -87,6 +87,14 @@ def test_bounds_exist():
         assert named <= known, (document, named - known)
 
 
+def test_every_bound_is_told():
+    bounds = re.findall(r"^ {4}([A-Z][A-Z0-9_]+) = ", read("common/limits.h"), re.M)
+    told = " ".join(prose(read(f"docs/{name}.md"))
+                    for name in ("PROTOCOL", "OPERATIONS", "ARCHITECTURE"))
+    assert "WS_PING_MS" in bounds
+    assert [name for name in bounds if f"`{name}`" not in told] == []
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 
