@@ -173,6 +173,7 @@ static void test_page(void **state)
     assert_int_equal(seen.entries, 3);
     assert_int_equal(seen.first_entry, 5);
     assert_string_equal(seen.steps, "upfp");
+    seen.link.feed.opening = 0; /* on a slow machine a heartbeat has told it already */
     assert_true(log_link_page_back(&seen.link, 7, 5, page_got, &seen));
     assert_true(wait_for(&seen.called, 5, SOON_MS));
     assert_string_equal(seen.steps, "upfpn"); /* the feed knows of no opening */
