@@ -18,7 +18,7 @@ OFFER = [("Sec-WebSocket-Extensions", "permessage-deflate")]
 
 
 def slack():
-    """What else it may have grown by; a sanitizer keeps freed memory, and its shadow, for a while."""
+    """What else it may have grown by; a sanitizer keeps freed memory for a while."""
     return (96 if sanitized() else 32) * MIB
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # For ../../Makefile: the simulator, of the real engines and their glue with small bounds, so that each is met.
-SIM_ENGINES := $(addprefix common/,buf chain feed iso_time json log log_link mem message metrics reply script sha1 \
-      utf8) $(addprefix gateway/,client clients_counts deadlines deflate fanout flush \
+SIM_ENGINES := $(addprefix common/,budget buf chain feed iso_time json log log_link mem message metrics reply script sha1 \
+      utf8) $(addprefix gateway/,client clients_counts clients_kept deadlines deflate fanout flush \
       join link outbox room room_log room_wake tail waits websocket) \
     $(addprefix persister/,ahead ingest opening overlap restore)
 SIM_TESTS   := $(wildcard tests/sim/*.c)
