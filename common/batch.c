@@ -34,13 +34,14 @@ void batch_close(void)
 
 static ssize_t job_send(const struct batch_job *job)
 {
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (job->more ? MSG_MORE : 0);
     if (job->iovs == 1)
-        return send(job->fd, job->iov->iov_base, job->iov->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return send(job->fd, job->iov->iov_base, job->iov->iov_len, flags);
     struct msghdr msg = {
         .msg_iov = (struct iovec *)(uintptr_t)job->iov, /* sendmsg does not change them */
         .msg_iovlen = job->iovs,
     };
-    return sendmsg(job->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sendmsg(job->fd, &msg, flags);
 }
 
 void batch_run(struct batch_job *jobs, size_t count)

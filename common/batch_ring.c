@@ -45,7 +45,8 @@ void batch_ring_close(void)
 
 static void job_queue(struct batch_job *job, struct msghdr *header)
 {
-    const unsigned flags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL;
+    const unsigned flags =
+        MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL | (job->more ? (unsigned)MSG_MORE : 0);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
     assert(sqe); /* the queue holds a batch */
     if (job->iovs == 1) {

@@ -42,7 +42,7 @@ enum step {
 
 static const uint64_t waits_ms[CONN_WAITS] = {
     [WAIT_IDLE] = HTTP_IDLE_MS,   [WAIT_HEAD] = HTTP_HEAD_MS,     [WAIT_BODY] = HTTP_BODY_MS,
-    [WAIT_WRITE] = HTTP_WRITE_MS, [WAIT_LINGER] = HTTP_LINGER_MS,
+    [WAIT_WRITE] = HTTP_WRITE_MS, [WAIT_LINGER] = HTTP_LINGER_MS, [WAIT_REST] = REFUSAL_PAUSE_MS,
 };
 
 static char shared[READ_BYTES]; /* whatever is read first comes here */
@@ -52,9 +52,11 @@ static char shared[READ_BYTES]; /* whatever is read first comes here */
 static enum conn_wait conn_waits_for(const struct conn *c)
 {
     if (c->state == CONN_LINGER)
-        return WAIT_LINGER;
+        return c->resting ? WAIT_REST : WAIT_LINGER;
     if (c->writable)
         return WAIT_WRITE;
+    if (c->resting && c->state == CONN_OPEN)
+        return WAIT_REST;
     if (c->blocked || c->state == CONN_LAST)
         return WAIT_ANSWER;
     if (c->in) /* the peer's turn, whatever else it waits for */
@@ -67,6 +69,8 @@ static void conn_join_wait(struct conn *c, enum conn_wait wait)
     c->wait = wait;
     c->deadline_ms = server_now_ms() + waits_ms[wait];
     TAILQ_INSERT_TAIL(&c->server->waits[wait], c, waiting);
+    if (wait == WAIT_REST)
+        rests_await(c->server);
 }
 
 static void conn_set_wait(struct conn *c)
@@ -92,7 +96,8 @@ static void conn_set_reading(struct conn *c, bool on)
 
 static bool conn_wants_input(const struct conn *c)
 {
-    return c->state == CONN_LINGER || (c->state == CONN_OPEN && !c->eof && !c->blocked);
+    return !c->resting &&
+           (c->state == CONN_LINGER || (c->state == CONN_OPEN && !c->eof && !c->blocked));
 }
 
 void conn_owe(struct conn *c)
@@ -119,7 +124,7 @@ void conn_settle(struct conn *c)
     bool over = c->eof || (c->server->draining && !c->in);
     if (c->state == CONN_OPEN && over && !c->blocked)
         c->state = CONN_LAST;
-    if (c->state == CONN_LAST && !c->first && !c->out)
+    if (conn_is_last(c) && !c->out)
         conn_finish(c);
     if (c->state == CONN_DOOMED)
         return;
@@ -324,7 +329,7 @@ static void conn_parse(struct conn *c, struct input in)
     s->handling = c;
     s->input = &in;
     for (int i = 0; i < HTTP_PIPELINE_MAX && step == STEP_ON; i++) {
-        if (c->state != CONN_OPEN || !in.len)
+        if (c->state != CONN_OPEN || c->resting || !in.len)
             break;
         step = conn_step(c, &in);
     }
@@ -337,7 +342,7 @@ static void conn_parse(struct conn *c, struct input in)
 
 void conn_resume(struct conn *c)
 {
-    if (c->blocked && c->state == CONN_OPEN)
+    if (c->blocked && !c->resting && c->state == CONN_OPEN)
         conn_parse(c, (struct input){c->in->bytes + c->in->off, c->in->len});
 }
 
@@ -369,13 +374,6 @@ static void conn_read(struct conn *c)
         c->eof = n == 0;
         conn_settle(c);
     }
-}
-
-static void conn_discard(struct conn *c)
-{
-    ssize_t n = recv(conn_fd(c), shared, sizeof shared, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-        conn_doom(c);
 }
 
 static void conn_readable_cb(evutil_socket_t fd, short what, void *arg)

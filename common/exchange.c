@@ -162,6 +162,7 @@ void exchange_respond(struct exchange *x, const struct response *r)
     x->last = r->close || !x->keep_alive || (c->server->draining && !x->next);
     if (x->last)
         c->state = CONN_LAST;
+    conn_count_refusal(c, r->status, x->last);
     if (x == c->first) {
         compose(x, r, &c->out);
         exchanges_advance(c);

@@ -75,9 +75,13 @@ enum {
     KEPT_SMALL_BYTES_MAX = 32768, /* by one of them; who keeps more gives way first */
 
     /* Addresses */
-    PEERS_MAX = 65536,        /* counted one by one; further ones share one count */
-    RATE_REFUSALS_MAX = 100,  /* messages of a WebSocket refused by its rate … */
-    RATE_REFUSALS_MS = 10000, /* … within this time: one more closes it with 4429 */
+    PEERS_MAX = 65536, /* counted one by one; further ones share one count */
+
+    /* Refusals, of one connection */
+    REFUSALS_FREE = 32,     /* requests or messages; after each further one … */
+    REFUSAL_PAUSE_MS = 10,  /* … it is not read for so long */
+    REFUSAL_FORGET_MS = 40, /* in this time one is forgotten */
+    REFUSALS_MAX = 250,     /* of a WebSocket; one more closes it with 4429 */
 
     /* The loop */
     BATCH_JOBS = 64,      /* writes of one batch */

@@ -43,6 +43,9 @@ void metrics_server(struct buf **out, const struct server *s)
                     "Connections accepted, also those that became WebSockets.", n->accepted);
     metrics_counter(out, "chat_http_connections_refused_total",
                     "Connections answered 503: too many, or no descriptor left.", n->turned_away);
+    metrics_counter(out, "chat_http_rests_total",
+                    "Pauses in reading a connection that was refused again, or for the last time.",
+                    n->rests);
     metrics_counter(out, "chat_http_accept_pauses_total",
                     "Times that accepting paused since no descriptor was left.", n->pauses);
     metrics_counter(out, "chat_http_received_bytes_total", "Bytes of HTTP read.", n->bytes_in);

@@ -67,6 +67,7 @@ struct server *server_new(struct event_base *base, const struct server_config *c
     }
     event_assign(&s->sweep, base, -1, EV_PERSIST, sweep_cb, s);
     event_add(&s->sweep, &(struct timeval){.tv_usec = SWEEP_MS * 1000L});
+    rests_init(s);
     return s;
 }
 
@@ -141,8 +142,11 @@ static void batch_write(struct conn **picked, size_t count)
         if (c->state == CONN_DOOMED || !c->out || c->writable)
             continue;
         iovs[n] = (struct iovec){c->out->bytes + c->out->off, c->out->len};
-        jobs[n] = (struct batch_job){
-            .fd = conn_fd(c), .iov = &iovs[n], .iovs = 1, .len = iovs[n].iov_len};
+        jobs[n] = (struct batch_job){.fd = conn_fd(c),
+                                     .iov = &iovs[n],
+                                     .iovs = 1,
+                                     .len = iovs[n].iov_len,
+                                     .more = conn_is_last(c)};
         conns[n++] = c;
     }
     if (n)
@@ -256,6 +260,7 @@ void server_free(struct server *s)
         return;
     listener_close(s);
     event_del(&s->sweep);
+    rests_done(s);
     for (int i = 0; i < CONN_WAITS; i++)
         for (struct conn *c; (c = TAILQ_FIRST(&s->waits[i]));)
             conn_doom(c);

@@ -89,6 +89,7 @@ struct server_counts {
     uint64_t accepted;
     uint64_t turned_away;         /* told 503: conns_max, or no descriptor was left */
     uint64_t pauses;              /* of accepting, for want of descriptors */
+    uint64_t rests;               /* connections not read for a while, since they were refused */
     uint64_t given_away;          /* by exchange_take */
     uint64_t bytes_in, bytes_out; /* of those not given away */
     uint64_t answers[STATUS_MAX - STATUS_MIN + 1]; /* by status; not of who had gone */

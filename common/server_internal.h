@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What server.c, listener.c, conn.c, conn_output.c and exchange.c share; nobody else includes it
- * but their test.
+ * What server.c, listener.c, conn.c, conn_output.c, rests.c and exchange.c share; nobody else
+ * includes it but their test.
  *
  * A connection is on exactly one waiting list, which says what it waits for. All on one list wait
  * equally long, so who joins at the tail keeps the list in the order of the deadlines, and one
@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "common/budget.h"
+#include "common/refusals.h"
 #include "common/server.h"
 
 enum conn_state {
@@ -32,6 +33,7 @@ enum conn_wait {
     WAIT_WRITE,  /* for room in the socket */
     WAIT_LINGER, /* for the peer to close */
     WAIT_ANSWER, /* for us: no deadline */
+    WAIT_REST,   /* until it is read again; see rests.c */
     CONN_WAITS,
 };
 
@@ -68,6 +70,9 @@ struct conn {
     bool renew;    /* the wait starts anew, though it may be of the same kind */
     bool blocked;  /* whole requests may stand in in, and must wait */
     bool eof;      /* the peer sends nothing more */
+    bool resting;  /* not read for a while, since it was refused */
+
+    struct refusals refusals; /* answers of 4xx */
 
     struct budget_share *kept; /* of server->kept */
     struct buf *in;            /* the start of a request, or requests that must wait */
@@ -117,6 +122,7 @@ struct server {
     bool draining;
 
     struct event sweep;             /* looks at the deadlines */
+    struct event rested;            /* at the first one's of WAIT_REST */
     struct conns waits[CONN_WAITS]; /* every connection that is not doomed */
     struct conns owing;             /* to be visited at the end of the turn */
     struct conns doomed;
@@ -142,6 +148,12 @@ void listener_tell_closed(struct conn *c);
 static inline int conn_fd(const struct conn *c)
 {
     return event_get_fd(&c->readable);
+}
+
+/* Is what it has to send the last of its answers? */
+static inline bool conn_is_last(const struct conn *c)
+{
+    return c->state == CONN_LAST && !c->first;
 }
 
 /* server.c: around each read. When the reads of a turn have taken TURN_READ_US, the turn ends: who
@@ -184,6 +196,18 @@ void conn_free(struct conn *c);
 
 /* conn_output.c: what a batch sent of out, bytes or -errno. */
 void conn_sent(struct conn *c, ssize_t sent);
+/* rests.c */
+void rests_init(struct server *s);
+void rests_done(struct server *s);
+
+/* It was answered so; last: that ends it. It may come to rest. */
+void conn_count_refusal(struct conn *c, int status, bool last);
+
+/* Somebody rests: he will be woken. */
+void rests_await(struct server *s);
+
+/* Throws away what comes behind the last answer; dooms it when the peer has closed. */
+void conn_discard(struct conn *c);
 
 /* exchange.c: queues a new one. req is NULL when the head was not understood. */
 struct exchange *exchange_new(struct conn *c, const struct http_request *req, bool keep_alive);

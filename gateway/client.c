@@ -43,6 +43,7 @@ struct clients *clients_new(struct event_base *base, struct rooms *rooms, struct
     event_assign(&cs->ready, base, cs->epoll, EV_READ | EV_PERSIST, ready_cb, cs);
     event_add(&cs->ready, NULL);
     deadlines_init(cs, now_ms());
+    client_rests_init(cs, base);
     TAILQ_INIT(&cs->doomed);
     TAILQ_INIT(&cs->held);
     TAILQ_INIT(&cs->joins.waiting);
@@ -201,6 +202,7 @@ void clients_free(struct clients *cs)
         client_free(c, &cs->held);
     event_del(&cs->ready);
     event_debug_unassign(&cs->ready);
+    client_rests_done(cs);
     close(cs->epoll);
     free(cs->owing);
     free(cs);
@@ -295,7 +297,7 @@ static void on_message(struct client *c, const struct ws_result *r)
 
 static bool reading_allowed(const struct client *c)
 {
-    return c->pending < WS_PENDING_MAX && buf_len(c->out) <= WS_OUT_BYTES_MAX;
+    return c->pending < WS_PENDING_MAX && buf_len(c->out) <= WS_OUT_BYTES_MAX && !c->resting;
 }
 
 static size_t consume(struct client *c, char *bytes, size_t len)

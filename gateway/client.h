@@ -15,6 +15,7 @@
 
 #include "common/budget.h"
 #include "common/buf.h"
+#include "common/refusals.h"
 #include "gateway/room.h"
 #include "gateway/websocket.h"
 
@@ -45,10 +46,11 @@ struct client {
     struct budget_share *kept; /* what it makes us keep; NULL: nothing */
     uint64_t heard_ms;         /* the last byte from it */
     uint64_t due_ms;           /* when its deadlines are looked at */
-    uint32_t message_due_s;    /* the deadline of a message under way; 0: none */
+    struct refusals refusals;
+    uint32_t message_due_s; /* the deadline of a message under way; 0: none */
     int fd;
     uint32_t slot;    /* in room->subs */
-    uint32_t pending; /* posts and history under way that name this client */
+    uint32_t pending; /* posts, history and rests under way that name this client */
     enum client_state state : 8;
     uint8_t watched; /* events that epoll tells of: EPOLLIN, EPOLLOUT */
     bool full : 1;   /* its socket took no more: EPOLLOUT is awaited */
@@ -57,7 +59,8 @@ struct client {
     bool deaf : 1;   /* its close frame came, or it cannot be understood: what follows is dropped */
     bool packed : 1; /* the cursor is in the log of compressed frames */
     bool pinged : 1; /* a ping was sent since it was heard */
-    bool paused : 1; /* not read: too much is unsent or under way */
+    bool paused : 1; /* not read: too much is unsent or under way, or it rests */
+    bool resting : 1; /* its messages were refused again and again; see rests.c */
 };
 
 /* Who ends a connection. */
@@ -92,6 +95,7 @@ struct clients_counts {
     uint64_t bytes_in, bytes_out; /* behind the handshake; out: with its answer */
     uint64_t writes;              /* system calls or jobs of io_uring */
     uint64_t blocks;              /* of these: the socket did not take all */
+    uint64_t rests;               /* clients not read for a while, since they were refused */
     size_t blocked;               /* clients whose socket is full */
     size_t joining;               /* clients without a cursor yet */
     size_t deflating;             /* clients that take compressed messages */
@@ -143,6 +147,10 @@ void client_send(struct client *c, enum ws_opcode opcode, struct str payload);
 
 /* Starts the closing handshake; the reason has at most 123 bytes. */
 void client_close(struct client *c, unsigned code, const char *reason);
+
+/* A message of its was refused, and it was told so: counts that. After many it is not read for a
+ * while, after too many it is closed with 4429 and `why`, static words of at most 123 bytes. */
+void client_refused(struct client *c, const char *why);
 
 /* A post that names the client begins or ends. */
 void client_hold(struct client *c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What client.c, clients_counts.c, clients_kept.c, join.c, flush.c and deadlines.c share. */
+/* What client.c, clients_counts.c, clients_kept.c, join.c, flush.c, deadlines.c and rests.c share.
+ */
 #ifndef GATEWAY_CLIENTS_INTERNAL_H
 #define GATEWAY_CLIENTS_INTERNAL_H
 
@@ -20,6 +21,13 @@ _Static_assert(WS_MESSAGE_MS - 1000 >= WS_PING_MS,
 
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(joining_list, joining);
+
+/* Those that rest; each is held. */
+struct rests {
+    struct client **clients;
+    size_t n, cap;
+    struct event over; /* then all of them are read on */
+};
 
 struct clients {
     struct rooms *rooms;
@@ -44,6 +52,7 @@ struct clients {
     struct budget kept;    /* of all */
     struct client **owing; /* to be written: they have private bytes, or just joined */
     size_t nowing, owing_cap;
+    struct rests rests;
     struct clients_counts counts;
     struct fanout_times fanout;
 };
@@ -88,6 +97,10 @@ void joins_tick(struct clients *cs, uint64_t now_ms);
 
 /* Passes over what a live client with a `joining` has from another gateway. */
 void join_skip(struct client *c);
+
+/* rests.c */
+void client_rests_init(struct clients *cs, struct event_base *base);
+void client_rests_done(struct clients *cs);
 
 /* deadlines.c */
 void deadlines_init(struct clients *cs, uint64_t now_ms);

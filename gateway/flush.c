@@ -84,7 +84,7 @@ static void job_fill(struct client *c, struct job *j, struct batch_job *b)
         j->shared = room_log_iovecs(l, pos, l->end, v + n, IOVS - n, &used);
         n += used;
     }
-    *b = (struct batch_job){c->fd, v, n, j->rest + j->own + j->shared, 0};
+    *b = (struct batch_job){.fd = c->fd, .iov = v, .iovs = n, .len = j->rest + j->own + j->shared};
     niovs += n;
 }
 

@@ -19,6 +19,8 @@ struct framed {
     char *nonce; /* as JSON, or NULL */
 };
 
+static const char wrong_words[] = "too many of its messages were wrong";
+
 /* The nonce of the frame that is answered, where it had one. */
 static void add_nonce(struct buf **text, const struct draft *d)
 {
@@ -76,6 +78,7 @@ static void frame_done(void *arg, enum send_result result, uint64_t id, struct s
         break;
     case SEND_MISMATCH:
         frame_fail(f, "nonce_reused", "this nonce was used for another content");
+        client_refused(f->client, wrong_words);
         break;
     case SEND_FULL:
     case SEND_REFUSED:
@@ -113,7 +116,7 @@ void frames_hello(const struct routes *r, struct buf **out)
     buf_free(&hello);
 }
 
-/* It is over its rate. */
+/* It is over its rate, as `why` tells. */
 static void frame_limited(struct client *c, const struct draft *d, const char *why,
                           uint64_t retry_s)
 {
@@ -124,6 +127,7 @@ static void frame_limited(struct client *c, const struct draft *d, const char *w
     buf_printf(&text, ",\"retry_after\":%" PRIu64 "}", retry_s);
     client_send(c, WS_TEXT, buf_str(text));
     buf_free(&text);
+    client_refused(c, why);
 }
 
 void routes_frame(void *ctx, struct client *c, struct str text)
@@ -131,14 +135,11 @@ void routes_frame(void *ctx, struct client *c, struct str text)
     struct routes *r = ctx;
     struct draft d;
     struct buf *detail = NULL;
-    const char *why = NULL;
     uint64_t retry_s = 0;
-    enum guest_answer welcome = guests_frame(r->guests, c->guest, now_us(), &why, &retry_s);
+    const char *limit = guests_frame(r->guests, c->guest, now_us(), &retry_s);
     enum draft_result result = draft_parse(&d, text, r->settings->content_max, true, &detail);
-    if (welcome != GUEST_WELCOME) {
-        frame_limited(c, &d, why, retry_s);
-        if (welcome == GUEST_ABUSIVE)
-            client_close(c, WS_CLOSE_RATE, why);
+    if (limit) {
+        frame_limited(c, &d, limit, retry_s);
         buf_free(&detail);
         draft_done(&d);
         return;
@@ -152,6 +153,7 @@ void routes_frame(void *ctx, struct client *c, struct str text)
         r->invalid[SEND_WS]++;
         frame_error(c, result == DRAFT_INVALID ? "invalid_message" : "invalid_json",
                     buf_str(detail), &d);
+        client_refused(c, wrong_words);
         buf_free(&detail);
         draft_done(&d);
         return;

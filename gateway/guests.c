@@ -13,7 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "common/limits.h"
 #include "common/mem.h"
 
 enum {
@@ -32,8 +31,6 @@ struct guests {
 struct guest {
     struct peer *peer;    /* counts it among its connections; NULL: a trusted proxy */
     struct bucket bucket; /* of CLIENT_RATE */
-    uint64_t window_us;   /* refusals are counted since then */
-    uint32_t refused;
 };
 
 static const char client_words[] = "Too many messages on this connection: CLIENT_RATE";
@@ -201,19 +198,13 @@ const char *guests_post(struct guests *gs, struct guest *g, const struct address
     return met == &gs->client ? client_words : address_words;
 }
 
-enum guest_answer guests_frame(struct guests *gs, struct guest *g, uint64_t now_us,
-                               const char **why, uint64_t *retry_s)
+const char *guests_frame(struct guests *gs, struct guest *g, uint64_t now_us, uint64_t *retry_s)
 {
     if (!g)
-        return GUEST_WELCOME;
+        return NULL;
     const struct rate *met = take(gs, &g->bucket, &g->peer->bucket, now_us);
     if (!met)
-        return GUEST_WELCOME;
-    *why = met == &gs->client ? client_words : address_words;
+        return NULL;
     *retry_s = retry_after(met == &gs->client ? &g->bucket : &g->peer->bucket, met, now_us);
-    if (now_us - g->window_us > RATE_REFUSALS_MS * UINT64_C(1000)) {
-        g->window_us = now_us;
-        g->refused = 0;
-    }
-    return ++g->refused > RATE_REFUSALS_MAX ? GUEST_ABUSIVE : GUEST_REFUSED;
+    return met == &gs->client ? client_words : address_words;
 }

@@ -28,12 +28,6 @@ struct guests_config {
     unsigned long address_rate, address_burst;
 };
 
-enum guest_answer {
-    GUEST_WELCOME,
-    GUEST_REFUSED,
-    GUEST_ABUSIVE, /* refused too often: it should be closed */
-};
-
 struct guests *guests_new(const struct guests_config *config);
 
 /* All guests must have gone. NULL is fine. */
@@ -56,10 +50,9 @@ bool guests_settle(struct guests *gs, struct guest *g, const struct address *pee
 const char *guests_post(struct guests *gs, struct guest *g, const struct address *peer,
                         const struct http_request *req, uint64_t now_us, struct buf **headers);
 
-/* A message of a WebSocket; *why names the limit that it met, *retry_s tells when one more will be
- * taken. g may be NULL. */
-enum guest_answer guests_frame(struct guests *gs, struct guest *g, uint64_t now_us,
-                               const char **why, uint64_t *retry_s);
+/* A message of a WebSocket. NULL: welcome; else words that name the limit that it met, and *retry_s
+ * tells when one more will be taken. g may be NULL. */
+const char *guests_frame(struct guests *gs, struct guest *g, uint64_t now_us, uint64_t *retry_s);
 
 /* Each second. */
 void guests_sweep(struct guests *gs, uint64_t now_us);

@@ -74,6 +74,9 @@ static void add_clients(struct buf **out, const struct routes *r)
                     n->silent);
     metrics_counter(out, "chat_ws_messages_received_total", "Whole WebSocket messages read.",
                     n->frames);
+    metrics_counter(out, "chat_ws_rests_total",
+                    "Pauses in reading a WebSocket whose messages were refused again and again.",
+                    n->rests);
     metrics_counter(out, "chat_ws_received_bytes_total", "Bytes read from WebSockets.",
                     n->bytes_in);
     metrics_counter(out, "chat_ws_sent_bytes_total", "Bytes written to WebSockets.", n->bytes_out);

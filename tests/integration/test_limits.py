@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 from cluster import build_folder, wait_until
-from rawws import CLOSE, TEXT, RawConn, RawWS, build_frame
+from prometheus import metrics_of
+from rawws import CLOSE, TEXT, RawConn, RawWS, build_frame, build_request
 
 MESSAGE = {"username": "a", "content": "b"}
 
@@ -142,7 +143,7 @@ def test_frame_rate(make_cluster):
         assert [event["code"] for event in limited] == ["rate_limited"] * 2
         assert limited[0]["nonce"] == "n10" and "CLIENT_RATE" in limited[0]["detail"]
         assert "nonce" not in limited[1] and limited[0]["retry_after"] == 1
-        ws.send(build_frame(json.dumps(MESSAGE)) * 200)
+        ws.send(build_frame(json.dumps(MESSAGE)) * 1000)
         assert ws.read_close() == 4429
         ws.send_close(4429)
         assert ws.is_closed(10)
@@ -163,6 +164,52 @@ def test_rate_of_an_address(make_cluster):
         with RawWS(gateway.port, "/rooms/other/ws?history=0", source="127.0.0.3") as other:
             other.send_text({**MESSAGE, "nonce": "other"})
             assert {other.read_json().get("type") for _ in range(2)} == {None, "ack"}
+
+
+# --- refusals, without any limit ------------------------------------------------------------------
+
+
+WRONG = build_frame('{"username":1}')
+
+
+def test_wrong_messages(make_cluster):
+    """Each of many is told, and live messages come all the same; who goes on is closed, and the
+    others have noticed nothing."""
+    gateway = lone_gateway(make_cluster)
+    with RawWS(gateway.port, "/rooms/wrong/ws?history=0", timeout=60) as ws, \
+            RawWS(gateway.port, "/rooms/wrong/ws?history=0", timeout=60) as other:
+        ws.send(WRONG * 60)
+        assert [ws.read_json()["code"] for _ in range(60)] == ["invalid_message"] * 60
+        other.send_text(MESSAGE)
+        assert other.read_json()["content"] == ws.read_json()["content"] == MESSAGE["content"]
+        ws.send_text({**MESSAGE, "nonce": "good"})
+        assert {ws.read_json().get("nonce") for _ in range(2)} == {None, "good"}
+        ws.send(WRONG * 5000)
+        assert ws.read_close() == 4429
+        other.read_json()
+        other.send_text(MESSAGE)
+        assert other.read_json()["content"] == MESSAGE["content"]
+    assert metrics_of(gateway)("chat_ws_rests_total") >= 250 - 60
+
+
+def test_refused_requests(make_cluster):
+    """All are answered, in order, on a connection that stays, and so is a good one behind them."""
+    gateway = lone_gateway(make_cluster)
+    with RawConn(gateway.port, timeout=60) as conn:
+        conn.send(build_request("GET", "/nothing") * 100 + build_request("GET", "/livez"))
+        statuses = [conn.read_response().status for _ in range(101)]
+    assert statuses == [404] * 100 + [200]
+    assert metrics_of(gateway)("chat_http_rests_total") >= 1
+
+
+def test_half_wrong_is_not_slowed(make_cluster):
+    """A proxy's connection, half of whose requests are refused."""
+    gateway = lone_gateway(make_cluster)
+    with RawConn(gateway.port, timeout=60) as conn:
+        for _ in range(10):
+            conn.send((build_request("GET", "/nothing") + build_request("GET", "/livez")) * 30)
+            assert [conn.read_response().status for _ in range(60)] == [404, 200] * 30
+    assert metrics_of(gateway)("chat_http_rests_total") == 0
 
 
 # --- origins --------------------------------------------------------------------------------------

@@ -249,6 +249,16 @@ static inline size_t count(const char *text, const char *word)
     return n;
 }
 
+/* Turns the loop until nobody rests any more, if need be for as long as the deadline is. */
+static inline void turn_until_rested(void)
+{
+    uint64_t end_ms = now_ms() + 60000;
+    do {
+        turn();
+        assert_true(now_ms() < end_ms);
+    } while (!TAILQ_EMPTY(&rig.server->waits[WAIT_REST]));
+}
+
 static inline void later(uint64_t ms)
 {
     server_sweep(rig.server, server_now_ms() + ms);

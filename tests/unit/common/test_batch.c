@@ -56,7 +56,7 @@ static void test_all_arrive(void **state)
     for (size_t i = 0; i < BATCH_JOBS; i++) {
         pair_open(pairs[i]);
         size_t pieces = 1 + i % 2;
-        jobs[i] = (struct batch_job){pairs[i][0], iov, pieces, pieces * PART, -1};
+        jobs[i] = (struct batch_job){pairs[i][0], iov, pieces, pieces * PART, -1, false};
     }
     batch_run(jobs, BATCH_JOBS);
     for (size_t i = 0; i < BATCH_JOBS; i++) {
@@ -81,7 +81,7 @@ static void test_short_and_full(void **state)
         large[i] = (char)(i * 31 + i / 251);
     const struct iovec iov = {large, LARGE}, few = {large, PART};
     struct batch_job jobs[3] = {
-        {slow[0], &iov, 1, LARGE, 0}, {slow[0], &few, 1, PART, 0}, {good[0], &few, 1, PART, 0}};
+        {slow[0], &iov, 1, LARGE, 0, false}, {slow[0], &few, 1, PART, 0, false}, {good[0], &few, 1, PART, 0, false}};
     batch_run(jobs, 3);
     assert_true(jobs[0].sent > 0 && jobs[0].sent < LARGE);
     assert_int_equal(jobs[1].sent, -EAGAIN);
@@ -106,7 +106,7 @@ static void test_broken_ones_hurt_nobody(void **state)
     close(shut);
     const struct iovec iov = {large, PART};
     struct batch_job jobs[3] = {
-        {gone[0], &iov, 1, PART, 0}, {shut, &iov, 1, PART, 0}, {good[0], &iov, 1, PART, 0}};
+        {gone[0], &iov, 1, PART, 0, false}, {shut, &iov, 1, PART, 0, false}, {good[0], &iov, 1, PART, 0, false}};
     batch_run(jobs, 3);
     assert_int_equal(jobs[0].sent, -EPIPE);
     assert_int_equal(jobs[1].sent, -EBADF);

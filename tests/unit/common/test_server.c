@@ -262,6 +262,8 @@ static void test_linger(void **state)
     say_bytes(fd, junk, sizeof junk);
     turn();
     assert_string_equal(hear(fd), TOO_LARGE " EOF");
+    turn_until_rested();
+    assert_int_equal(server_conns(rig.server), 1);
     later(HTTP_LINGER_MS + 1);
     assert_int_equal(server_conns(rig.server), 0);
     close(fd);

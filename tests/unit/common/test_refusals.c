@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Refusals counted: few, many, too many, and forgotten. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/limits.h"
+#include "common/refusals.h"
+
+static const uint64_t start_ms = 1000000;
+
+static void test_levels(void **state)
+{
+    (void)state;
+    struct refusals r = {0};
+    for (int i = 0; i < REFUSALS_FREE; i++)
+        assert_int_equal(refusals_add(&r, start_ms), REFUSALS_FEW);
+    for (int i = REFUSALS_FREE; i < REFUSALS_MAX; i++)
+        assert_int_equal(refusals_add(&r, start_ms), REFUSALS_MANY);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(refusals_add(&r, start_ms), REFUSALS_TOO_MANY);
+    assert_int_equal(refusals_add(&r, start_ms + REFUSAL_FORGET_MS), REFUSALS_MANY);
+    assert_int_equal(refusals_add(&r, start_ms + REFUSAL_FORGET_MS), REFUSALS_TOO_MANY);
+}
+
+/* However many there were, in a known time there are none. */
+static void test_forgotten(void **state)
+{
+    (void)state;
+    struct refusals r = {0};
+    for (int i = 0; i < 10 * REFUSALS_MAX; i++)
+        refusals_add(&r, start_ms);
+    uint64_t later_ms = start_ms + (uint64_t)REFUSALS_MAX * REFUSAL_FORGET_MS;
+    for (int i = 0; i < REFUSALS_FREE; i++)
+        assert_int_equal(refusals_add(&r, later_ms), REFUSALS_FEW);
+    assert_int_equal(refusals_add(&r, later_ms), REFUSALS_MANY);
+}
+
+/* Who is refused as often as it forgets, never waits. */
+static void test_now_and_then(void **state)
+{
+    (void)state;
+    struct refusals r = {0};
+    for (uint64_t i = 0; i < 10000; i++)
+        assert_int_equal(refusals_add(&r, start_ms + i * REFUSAL_FORGET_MS), REFUSALS_FEW);
+}
+
+/* What is served makes up for what is refused, and is no credit for later. */
+static void test_redeemed(void **state)
+{
+    (void)state;
+    struct refusals r = {0};
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(refusals_add(&r, start_ms), REFUSALS_FEW);
+        refusals_redeem(&r);
+    }
+    for (int i = 0; i < 10000; i++)
+        refusals_redeem(&r);
+    for (int i = 0; i < REFUSALS_FREE; i++)
+        assert_int_equal(refusals_add(&r, start_ms), REFUSALS_FEW);
+    assert_int_equal(refusals_add(&r, start_ms), REFUSALS_MANY);
+    refusals_redeem(&r);
+    assert_int_equal(refusals_add(&r, start_ms), REFUSALS_MANY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_now_and_then),
+        cmocka_unit_test(test_redeemed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
