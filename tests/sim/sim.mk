@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # For ../../Makefile: the simulator, of the real engines and their glue with small bounds, so that each is met.
-SIM_ENGINES := $(addprefix common/,budget buf chain feed iso_time json log log_link mem message metrics reply script sha1 \
-      utf8) $(addprefix gateway/,client clients_counts clients_kept deadlines deflate fanout flush \
-      join link outbox room room_log room_wake tail waits websocket) \
+SIM_ENGINES := $(addprefix common/,budget buf chain feed iso_time json log log_link mem message metrics refusals reply \
+      script sha1 utf8) $(addprefix gateway/,client clients_counts clients_kept deadlines deflate fanout flush \
+      join link outbox rests room room_log room_wake tail waits websocket) \
     $(addprefix persister/,ahead ingest opening overlap restore)
 SIM_TESTS   := $(wildcard tests/sim/*.c)
 SIM_OBJECTS := $(SIM_ENGINES:%=$(BUILD)/sim/%.o) $(SIM_TESTS:%.c=$(BUILD)/sim/%.o)

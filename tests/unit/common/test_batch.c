@@ -80,8 +80,9 @@ static void test_short_and_full(void **state)
     for (size_t i = 0; i < LARGE; i++)
         large[i] = (char)(i * 31 + i / 251);
     const struct iovec iov = {large, LARGE}, few = {large, PART};
-    struct batch_job jobs[3] = {
-        {slow[0], &iov, 1, LARGE, 0, false}, {slow[0], &few, 1, PART, 0, false}, {good[0], &few, 1, PART, 0, false}};
+    struct batch_job jobs[3] = {{slow[0], &iov, 1, LARGE, 0, false},
+                                {slow[0], &few, 1, PART, 0, false},
+                                {good[0], &few, 1, PART, 0, false}};
     batch_run(jobs, 3);
     assert_true(jobs[0].sent > 0 && jobs[0].sent < LARGE);
     assert_int_equal(jobs[1].sent, -EAGAIN);
@@ -105,8 +106,9 @@ static void test_broken_ones_hurt_nobody(void **state)
     shut = dup(gone[0]);
     close(shut);
     const struct iovec iov = {large, PART};
-    struct batch_job jobs[3] = {
-        {gone[0], &iov, 1, PART, 0, false}, {shut, &iov, 1, PART, 0, false}, {good[0], &iov, 1, PART, 0, false}};
+    struct batch_job jobs[3] = {{gone[0], &iov, 1, PART, 0, false},
+                                {shut, &iov, 1, PART, 0, false},
+                                {good[0], &iov, 1, PART, 0, false}};
     batch_run(jobs, 3);
     assert_int_equal(jobs[0].sent, -EPIPE);
     assert_int_equal(jobs[1].sent, -EBADF);
