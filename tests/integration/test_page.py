@@ -47,8 +47,10 @@ def test_every_file_is_served_as_it_is(gateway):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
     for path in ("/index.html", "/assets/", "/assets/nothing.js", "/assets/app.js.gz", "//",
-                 "/assets/../index.html", "/assets/%61pp.js"):
+                 "/assets/../index.html", "/assets/%2e%2e/index.html", "/assets%2Fapp.js"):
         assert raw_body(gateway, path, "identity").status == 404, path
+    # A letter that is escaped is the letter (RFC 3986 section 6.2.2.2).
+    assert raw_body(gateway, "/assets/%61pp.js", "identity").body == (WEB / "app.js").read_bytes()
 
 
 def test_policy_allows_nothing_but_our_own_files(gateway):
