@@ -18,11 +18,11 @@
 
 struct batch_job {
     int fd;
+    bool more; /* more follows at once, if only the end of our side: may go in one packet */
     const struct iovec *iov;
     size_t iovs;  /* at least 1 */
     size_t len;   /* bytes in all iovecs, at most INT_MAX */
     ssize_t sent; /* the result: bytes, or -errno (-EAGAIN: the socket is full) */
-    bool more;    /* more follows at once, if only the end of our side: may go in one packet */
 };
 
 enum batch_way {

@@ -110,7 +110,7 @@ static void fan_out(void)
     for (size_t i = 0; all.len && i < nfds; i += BATCH_JOBS) {
         size_t count = nfds - i < BATCH_JOBS ? nfds - i : BATCH_JOBS;
         for (size_t k = 0; k < count; k++)
-            jobs[k] = (struct batch_job){fds[i + k], &iov, 1, all.len, 0, false};
+            jobs[k] = (struct batch_job){.fd = fds[i + k], .iov = &iov, .iovs = 1, .len = all.len};
         batch_run(jobs, count);
     }
     buf_free(&turn);

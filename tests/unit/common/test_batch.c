@@ -56,7 +56,8 @@ static void test_all_arrive(void **state)
     for (size_t i = 0; i < BATCH_JOBS; i++) {
         pair_open(pairs[i]);
         size_t pieces = 1 + i % 2;
-        jobs[i] = (struct batch_job){pairs[i][0], iov, pieces, pieces * PART, -1, false};
+        jobs[i] = (struct batch_job){
+            .fd = pairs[i][0], .iov = iov, .iovs = pieces, .len = pieces * PART, .sent = -1};
     }
     batch_run(jobs, BATCH_JOBS);
     for (size_t i = 0; i < BATCH_JOBS; i++) {
@@ -80,9 +81,9 @@ static void test_short_and_full(void **state)
     for (size_t i = 0; i < LARGE; i++)
         large[i] = (char)(i * 31 + i / 251);
     const struct iovec iov = {large, LARGE}, few = {large, PART};
-    struct batch_job jobs[3] = {{slow[0], &iov, 1, LARGE, 0, false},
-                                {slow[0], &few, 1, PART, 0, false},
-                                {good[0], &few, 1, PART, 0, false}};
+    struct batch_job jobs[3] = {{.fd = slow[0], .iov = &iov, .iovs = 1, .len = LARGE},
+                                {.fd = slow[0], .iov = &few, .iovs = 1, .len = PART},
+                                {.fd = good[0], .iov = &few, .iovs = 1, .len = PART}};
     batch_run(jobs, 3);
     assert_true(jobs[0].sent > 0 && jobs[0].sent < LARGE);
     assert_int_equal(jobs[1].sent, -EAGAIN);
@@ -106,9 +107,9 @@ static void test_broken_ones_hurt_nobody(void **state)
     shut = dup(gone[0]);
     close(shut);
     const struct iovec iov = {large, PART};
-    struct batch_job jobs[3] = {{gone[0], &iov, 1, PART, 0, false},
-                                {shut, &iov, 1, PART, 0, false},
-                                {good[0], &iov, 1, PART, 0, false}};
+    struct batch_job jobs[3] = {{.fd = gone[0], .iov = &iov, .iovs = 1, .len = PART},
+                                {.fd = shut, .iov = &iov, .iovs = 1, .len = PART},
+                                {.fd = good[0], .iov = &iov, .iovs = 1, .len = PART}};
     batch_run(jobs, 3);
     assert_int_equal(jobs[0].sent, -EPIPE);
     assert_int_equal(jobs[1].sent, -EBADF);
