@@ -32,8 +32,8 @@ enum conn_wait {
     WAIT_BODY,   /* for the rest of a body, likewise */
     WAIT_WRITE,  /* for room in the socket */
     WAIT_LINGER, /* for the peer to close */
-    WAIT_ANSWER, /* for us: no deadline */
-    WAIT_REST,   /* until it is read again; see rests.c */
+    WAIT_ANSWER, /* for us: no deadline; the sweep ends here */
+    WAIT_REST,   /* until it is read again, by a timer of its own: rests.c */
     CONN_WAITS,
 };
 
@@ -196,6 +196,7 @@ void conn_free(struct conn *c);
 
 /* conn_output.c: what a batch sent of out, bytes or -errno. */
 void conn_sent(struct conn *c, ssize_t sent);
+
 /* rests.c */
 void rests_init(struct server *s);
 void rests_done(struct server *s);

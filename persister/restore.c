@@ -172,6 +172,8 @@ static bool keys_send(struct ingest *g)
     struct str keys[PUT_ROWS];
     const struct entries rows = g->io->keys_after(g->ctx, o->keyed, PUT_ROWS);
     size_t n = 0;
+    if (rows.failed)
+        return false;
     words_clear(&g->words);
     words_u64(&g->words, g->limits.window_s);
     o->putting = rows.more ? rows.at[rows.count - 1].id : o->keyed_to;
@@ -184,7 +186,7 @@ static bool keys_send(struct ingest *g)
         ingest_script(g, INGEST_RESTORING, "keys", o->number, keys, n);
     else
         o->keyed = o->putting;
-    return !rows.failed;
+    return true;
 }
 
 /* Sends the next rows, if there are any in the next PUT_ROWS; false when all have been looked at.
