@@ -4,9 +4,9 @@
  *
  *   - Who is refused again and again (refusals.h) rests after each further refusal, so that a flood
  *     of wrong requests takes a small part of the server's time, whatever is sent.
- *   - Whom a refusal ends rests before we look whether the peer has closed as well (RFC 9112 section
- *     9.6). Mostly it has by then, and epoll need not be told of it: a refusal costs less than what
- *     is served. A good peer's descriptor is not kept for so long.
+ *   - Whom a refusal ends rests before we look whether the peer has closed as well (RFC 9112,
+ *     9.6). Mostly it has by then, and epoll need not be told of it: a refusal costs less than
+ *     what is served. A good peer's descriptor is not kept for so long.
  *
  * All of them are on one waiting list, in the order of their deadlines, and share one timer.
  */
