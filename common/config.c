@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "common/buf.h"
 #include "common/log.h"
@@ -43,17 +42,13 @@ static void add_clean(struct buf **out, struct str text)
     }
 }
 
-/* Appends the value likewise, a secret as ***, and a URL without its password: from the first colon
- * of the user to the *last* '@', so that a password with '@' or '/' in it is hidden too, and so is
- * a second URL of a list that lies between. */
-static void add_shown(struct buf **out, bool secret, const char *value)
+/* Appends the value likewise, a URL without its password: from the first colon of the user to the
+ * *last* '@', so that a password with '@' or '/' in it is hidden too, and so is a second URL of a
+ * list that lies between. */
+static void add_shown(struct buf **out, const char *value)
 {
     const char *scheme_end = strstr(value, "://"), *at = strrchr(value, '@');
     const char *colon = scheme_end ? strchr(scheme_end + 3, ':') : NULL;
-    if (secret && *value) {
-        buf_add_str(out, STR("***"));
-        return;
-    }
     if (colon && at && colon < at) {
         add_clean(out, (struct str){value, (size_t)(colon + 1 - value)});
         buf_add_str(out, STR("***"));
@@ -82,9 +77,6 @@ static void add_range(struct buf **out, const struct config_item *item)
     case CONFIG_NUMBER:
         buf_printf(out, "%lu to %lu", item->min, item->max);
         break;
-    case CONFIG_BOOL:
-        buf_add_str(out, STR("true or false"));
-        break;
     case CONFIG_CHOICE:
         for (size_t i = 0; item->choices[i]; i++)
             buf_printf(out, "%s%s", i ? ", " : "", item->choices[i]);
@@ -105,8 +97,6 @@ static void add_needed(struct buf **out, const struct config_item *item)
     switch (item->type) {
     case CONFIG_NUMBER:
         buf_add_str(out, STR("a number from "));
-        break;
-    case CONFIG_BOOL:
         break;
     case CONFIG_CHOICE:
         buf_add_str(out, STR("one of "));
@@ -135,7 +125,7 @@ static bool refuse(const struct loading *l, const struct config_item *item, cons
     buf_add_str(&line, STR(": "));
     buf_add_str(&line, str_of(item->name));
     buf_add_char(&line, '=');
-    add_shown(&line, item->secret, value);
+    add_shown(&line, value);
     buf_add_str(&line, STR(": "));
     if (what)
         buf_add_str(&line, str_of(what));
@@ -170,17 +160,6 @@ static bool read_number(const struct config_item *item, const char *value, unsig
     return !*p && n >= item->min && n <= item->max;
 }
 
-static bool read_bool(const char *value, bool *out)
-{
-    static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasecmp(value, words[i]) == 0) {
-            *out = i % 2 == 1;
-            return true;
-        }
-    return false;
-}
-
 static bool read_choice(const struct config_item *item, const char *value, int *out)
 {
     for (int i = 0; item->choices[i]; i++)
@@ -205,9 +184,6 @@ static bool read_value(const struct loading *l, const struct config_item *item, 
     switch (item->type) {
     case CONFIG_NUMBER:
         right = read_number(item, value, member);
-        break;
-    case CONFIG_BOOL:
-        right = read_bool(value, member);
         break;
     case CONFIG_CHOICE:
         right = read_choice(item, value, member);
@@ -267,7 +243,7 @@ static bool refuse_argument(const struct loading *l, const char *arg, const char
     struct buf *line = NULL;
     buf_add_str(&line, str_of(l->program));
     buf_add_str(&line, STR(": "));
-    add_shown(&line, false, name);
+    add_shown(&line, name);
     buf_add_char(&line, ' ');
     buf_add_str(&line, str_of(words));
     buf_add_str(&line, STR(" (see --help)\n"));
@@ -331,7 +307,7 @@ static void add_cell(struct buf **out, const struct config_item *item, enum colu
         break;
     case COLUMN_DEFAULT:
         if (item->value && *item->value)
-            add_shown(out, item->secret, item->value);
+            add_shown(out, item->value);
         else
             buf_add_char(out, '-');
         break;
@@ -431,14 +407,11 @@ static void add_effective(struct buf **out, const struct config_item *item, cons
     case CONFIG_NUMBER:
         buf_add_u64(out, *(const unsigned long *)member);
         break;
-    case CONFIG_BOOL:
-        buf_add_str(out, *(const bool *)member ? STR("true") : STR("false"));
-        break;
     case CONFIG_CHOICE:
         buf_add_str(out, str_of(item->choices[*(const int *)member]));
         break;
     case CONFIG_STRING:
-        add_shown(out, item->secret, *(const char *const *)member);
+        add_shown(out, *(const char *const *)member);
     }
 }
 

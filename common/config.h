@@ -16,14 +16,12 @@ enum config_type {
     CONFIG_STRING, /* const char *, of min to max bytes, never NULL; a max of 0 is no bound */
     CONFIG_NUMBER, /* unsigned long from min to max: digits only; where max > 65535, K, M or G
                       (powers of 1024) may follow */
-    CONFIG_BOOL,   /* bool: 1 0 true false yes no on off, in any case */
     CONFIG_CHOICE, /* int: the index into choices */
 };
 
 struct config_item {
     const char *name; /* of the environment's variable */
     enum config_type type;
-    bool secret;                /* shown as ***; a URL's password is hidden anyway */
     size_t offset;              /* of the member in the program's settings */
     const char *value;          /* the default, as it would stand in the environment; NULL is "" */
     unsigned long min, max;     /* of a number; of a string's length in bytes */
@@ -54,7 +52,7 @@ int config_exit(enum config_result result);
 /* The text of one setting by the same rules, unchecked; borrowed likewise. */
 const char *config_value(const char *name, const char *fallback, int argc, char **argv);
 
-/* Logs the effective values as one event, secrets masked. */
+/* Logs the effective values as one event, passwords masked. */
 void config_log(const struct config_item *items, size_t count, const void *settings);
 
 #endif

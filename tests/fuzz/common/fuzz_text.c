@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text: UTF-8, JSON strings, times. Properties: the decoder agrees with one written from the table
- * of Unicode, in whatever pieces; a JSON string read by json-c is the text that was written; bytes
- * that are no UTF-8 become a JSON string all the same; a time is what timegm(3) says.
+ * Text: UTF-8, JSON strings, times, SHA-1. Properties: the decoder agrees with one written from the
+ * table of Unicode, in whatever pieces; a JSON string read by json-c is the text that was written;
+ * bytes that are no UTF-8 become a JSON string all the same; a time is what timegm(3) says; a digest
+ * does not depend on the pieces.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #include "common/iso_time.h"
 #include "common/json.h"
+#include "common/sha1.h"
 #include "common/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -97,6 +99,25 @@ static void check_time(struct str text)
     assert(iso_time_read(str_of(written), &ms));
 }
 
+static void check_sha1(struct str text, struct fuzz_random *random)
+{
+    struct sha1 whole, pieces;
+    unsigned char digest[SHA1_BYTES], again[SHA1_BYTES];
+    char hex[SHA1_HEX + 1];
+    sha1_init(&whole);
+    sha1_init(&pieces);
+    sha1_add(&whole, text);
+    for (size_t at = 0, n; at < text.len; at += n) {
+        n = 1 + fuzz_below(random, text.len - at);
+        sha1_add(&pieces, (struct str){text.p + at, n});
+    }
+    sha1_done(&whole, digest);
+    sha1_done(&pieces, again);
+    assert(memcmp(digest, again, sizeof digest) == 0);
+    sha1_hex(digest, hex);
+    assert(strspn(hex, "0123456789abcdef") == SHA1_HEX && !hex[SHA1_HEX]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = fuzz_copy(fuzz_str(data, size));
@@ -105,6 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_utf8(text, &random);
     check_json(text);
     check_time(text);
+    check_sha1(text, &random);
     free(copy);
     return 0;
 }

@@ -15,9 +15,8 @@
 
 struct settings {
     unsigned long port, memory;
-    bool fast;
     int level;
-    const char *url, *name, *token;
+    const char *url, *name;
 };
 
 static const char *url_check(const char *value)
@@ -41,11 +40,6 @@ static const struct config_item items[] = {
      .min = 1024,
      .max = 1ul << 30,
      .help = "bytes"},
-    {.name = "FAST",
-     .type = CONFIG_BOOL,
-     .offset = offsetof(struct settings, fast),
-     .value = "no",
-     .help = "be fast"},
     {.name = "LOG_LEVEL",
      .type = CONFIG_CHOICE,
      .offset = offsetof(struct settings, level),
@@ -64,13 +58,6 @@ static const struct config_item items[] = {
      .offset = offsetof(struct settings, name),
      .max = 5,
      .help = "a short name"},
-    {.name = "TOKEN",
-     .type = CONFIG_STRING,
-     .offset = offsetof(struct settings, token),
-     .value = "",
-     .max = 8,
-     .secret = true,
-     .help = "a secret"},
 };
 
 enum {
@@ -110,11 +97,9 @@ static void defaults(void **state)
     assert_int_equal(load(&s, (char *[]){NULL}), CONFIG_OK);
     assert_int_equal(s.port, 8000);
     assert_int_equal(s.memory, 1 << 20);
-    assert_false(s.fast);
     assert_int_equal(s.level, 1);
     assert_string_equal(s.url, "redis://localhost");
     assert_string_equal(s.name, "");
-    assert_string_equal(s.token, "");
     assert_string_equal(out, "");
     assert_string_equal(err, "");
 }
@@ -128,16 +113,13 @@ static void environment_and_flags(void **state)
     setenv("LOG_LEVEL", "debug", 1);
     setenv("NAME", "env", 1);
     assert_int_equal(LOAD(&s, ARG("--redis-url=redis://a=b"), ARG("--memory-max"), ARG("2k"),
-                          ARG("--fast=ON"), ARG("--name="), ARG("--token=1"), ARG("--token"),
-                          ARG("2")),
+                          ARG("--port=2"), ARG("--port"), ARG("3"), ARG("--name=")),
                      CONFIG_OK);
-    assert_int_equal(s.port, 1);
+    assert_int_equal(s.port, 3);
     assert_string_equal(s.url, "redis://a=b");
     assert_int_equal(s.level, 0);
     assert_int_equal(s.memory, 2048);
-    assert_true(s.fast);
     assert_string_equal(s.name, "");
-    assert_string_equal(s.token, "2");
 }
 
 static void assert_wrong(const char *name, const char *value, const char *line)
@@ -169,11 +151,8 @@ static void wrong_values(void **state)
     assert_wrong("MEMORY_MAX", "1Kb", "chat-test: MEMORY_MAX=1Kb" MEMORY_NEEDED);
     assert_wrong("MEMORY_MAX", "M", "chat-test: MEMORY_MAX=M" MEMORY_NEEDED);
     assert_wrong("MEMORY_MAX", "17179869185G", "chat-test: MEMORY_MAX=17179869185G" MEMORY_NEEDED);
-    assert_wrong("FAST", "2", "chat-test: FAST=2: true or false is needed\n");
     assert_wrong("LOG_LEVEL", "loud", "chat-test: LOG_LEVEL=loud: one of debug, info is needed\n");
     assert_wrong("NAME", "sixsix", "chat-test: NAME=sixsix: a text of 0 to 5 bytes is needed\n");
-    assert_wrong("TOKEN", "too long a secret",
-                 "chat-test: TOKEN=***: a text of 0 to 8 bytes is needed\n");
     assert_wrong("REDIS_URL", "http://u:p@h/x",
                  "chat-test: REDIS_URL=http://u:***@h/x: a URL redis://host:port is needed\n");
     assert_wrong("REDIS_URL", "x://\n\x7f:p@h\t",
@@ -235,8 +214,8 @@ static void shown(void **state)
                            "\nPORT        --port        8000               0 to 65535          "
                            "TCP port\n"));
     assert_non_null(strstr(out,
-                           "\nTOKEN       --token       -                  0 to 8 bytes        "
-                           "a secret\n"));
+                           "\nNAME        --name        -                  0 to 5 bytes        "
+                           "a short name\n"));
 }
 
 static void assert_logged(const struct settings *s, const char *expected)
@@ -252,12 +231,8 @@ static void assert_logged(const struct settings *s, const char *expected)
 static void logged(void **state)
 {
     (void)state;
-    struct settings s = {
-        .port = 1, .memory = 2, .fast = true, .url = "", .name = "a b", .token = "t"};
-    assert_logged(&s, "PORT=1 MEMORY_MAX=2 FAST=true LOG_LEVEL=debug REDIS_URL= NAME=\"a b\" "
-                      "TOKEN=***\n");
-    s.token = "";
-    assert_logged(&s, " TOKEN=\n");
+    struct settings s = {.port = 1, .memory = 2, .url = "", .name = "a b"};
+    assert_logged(&s, "PORT=1 MEMORY_MAX=2 LOG_LEVEL=debug REDIS_URL= NAME=\"a b\"\n");
 }
 
 static void passwords_are_hidden(void **state)
@@ -273,7 +248,7 @@ static void passwords_are_hidden(void **state)
         {"redis://[::1]:6379", "redis://[::1]:6379"},
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
-        struct settings s = {.url = urls[i][0], .name = "", .token = ""};
+        struct settings s = {.url = urls[i][0], .name = ""};
         char expected[128];
         (void)snprintf(expected, sizeof expected, " REDIS_URL=%s NAME=", urls[i][1]);
         assert_logged(&s, expected);
