@@ -27,7 +27,8 @@ LIBS       := $(shell $(PKG_CONFIG) $(if $(STATIC),--static) --libs $(PACKAGES))
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual \
     -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wformat=2 -Wwrite-strings -Wpointer-arith \
     -Wnull-dereference -Wvla -Wimplicit-fallthrough -Wno-format-zero-length $(if $(WERROR),-Werror)
-HARDENING := -fstack-protector-strong -fPIE -fno-omit-frame-pointer -ffunction-sections \
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fPIE -fno-omit-frame-pointer \
+    -ffunction-sections \
     $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 DIALECT   := -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(if $(TLS_PACKAGES),-DCHAT_TLS) \
     $(if $(IO_URING),-DHAVE_LIBURING) $(if $(VIEWER),-DCHAT_DOCS)

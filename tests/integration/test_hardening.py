@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How the programs are built: what the Makefile's HARDENING and LINK ask for is in the files."""
 
+import platform
 import re
 import subprocess
 
@@ -68,6 +69,16 @@ def test_libraries_come_from_the_system_alone(tested):
 
 def test_stacks_are_protected(tested):
     assert "__stack_chk_fail" in functions(tested)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks for instructions of x86-64")
+def test_stacks_cannot_jump_over_the_guard(plain):
+    """A large frame is touched page by page."""
+    if not plain.exists():
+        pytest.skip(f"{plain} is not built")
+    code = subprocess.run(["objdump", "-d", str(plain)], capture_output=True, text=True, check=True,
+                          timeout=120).stdout
+    assert re.search(r"sub +\$0x1000,%rsp\n.*\s(?:or|mov)q +\$0x0,\(%rsp\)", code)
 
 
 def test_the_library_checks_bounds(plain):
