@@ -354,7 +354,8 @@ static size_t conn_input_room(const struct conn *c)
         room = c->head_len + c->length - have;
     else if (room < INPUT_BYTES_MIN)
         room = INPUT_BYTES_MIN;
-    return room < READ_BYTES ? room : READ_BYTES;
+    size_t max = c->chunked ? CHUNKED_READ_BYTES : READ_BYTES;
+    return room < max ? room : max;
 }
 
 static void conn_read(struct conn *c)

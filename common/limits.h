@@ -77,21 +77,25 @@ enum {
     /* Addresses */
     PEERS_MAX = 65536, /* counted one by one; further ones share one count */
 
-    /* Refusals, of one connection */
-    REFUSALS_FREE = 32,     /* requests or messages; after each further one … */
-    REFUSAL_PAUSE_MS = 10,  /* … it is not read for so long */
-    REFUSAL_FORGET_MS = 40, /* in this time one is forgotten */
+    /* Refusals */
+    REFUSALS_FREE = 32,   /* requests or messages of one connection; all that had more share … */
+    REFUSALS_BURST = 256, /* … so many requests … */
+    WS_REFUSALS_BURST = 16, /* … and so many messages … */
+    REFUSALS_BURST_MS = 20, /* … in this time; each further one … */
+    REFUSAL_PAUSE_MS = 40,  /* … costs its connection this: it is not read */
+    REFUSAL_FORGET_MS = 40, /* in this time one of a connection is forgotten */
     REFUSALS_MAX = 250,     /* of a WebSocket; one more closes it with 4429 */
 
     /* The loop */
-    BATCH_JOBS = 64,      /* writes of one batch */
-    TURN_READ_US = 100,   /* of reading what clients send, then writes are served */
-    TURN_WRITE_US = 250,  /* of writing, then events are served */
-    TURN_REAPS = 64,      /* objects freed in one turn */
-    TURN_REAP_US = 250,   /* of closing WebSocket clients; the kernel takes its time for each */
-    TURN_ACCEPTS = 32,    /* of one readiness event */
-    READ_BYTES = 32768,   /* of one read of an HTTP connection */
-    WS_READ_BYTES = 4096, /* of one read of a WebSocket client: 200 small messages */
+    BATCH_JOBS = 64,     /* writes of one batch */
+    TURN_READ_US = 100,  /* of reading what clients send, then writes are served */
+    TURN_WRITE_US = 250, /* of writing, then events are served */
+    TURN_REAPS = 64,     /* objects freed in one turn */
+    TURN_REAP_US = 250,  /* of closing WebSocket clients; the kernel takes its time for each */
+    TURN_ACCEPTS = 32,   /* of one readiness event */
+    READ_BYTES = 32768,  /* of one read of an HTTP connection */
+    CHUNKED_READ_BYTES = 4096, /* of one read of a chunked body, which may be framing mostly */
+    WS_READ_BYTES = 4096,      /* of one read of a WebSocket client: 200 small messages */
     LISTEN_BACKLOG = 4096,
     NOTSENT_LOWAT_BYTES = 65536, /* what the kernel may hoard for a slow client */
 

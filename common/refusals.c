@@ -21,3 +21,15 @@ void refusals_redeem(struct refusals *r)
     if (r->forgotten_ms >= REFUSAL_FORGET_MS)
         r->forgotten_ms -= REFUSAL_FORGET_MS;
 }
+
+bool refusals_pause(struct refusals_burst *b, uint64_t now_ms)
+{
+    if (now_ms - b->began_ms >= REFUSALS_BURST_MS) {
+        b->began_ms = now_ms;
+        b->n = 0;
+    }
+    if (b->n >= b->most)
+        return true;
+    b->n++;
+    return false;
+}

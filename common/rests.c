@@ -2,13 +2,14 @@
 /*
  * Connections that rest: they are not read for REFUSAL_PAUSE_MS, since they were refused.
  *
- *   - Who is refused again and again (refusals.h) rests after each further refusal, so that a flood
- *     of wrong requests takes a small part of the server's time, whatever is sent.
+ *   - Connections that are refused again and again (refusals.h) rest, so that a flood of wrong
+ *     requests takes a small part of the server's time, whatever is sent.
  *   - Whom a refusal ends rests before we look whether the peer has closed as well (RFC 9112,
  *     9.6). Mostly it has by then, and epoll need not be told of it: a refusal costs less than
  *     what is served. A good peer's descriptor is not kept for so long.
  *
- * All of them are on one waiting list, in the order of their deadlines, and share one timer.
+ * All of them are on one waiting list, in the order of their deadlines, and share one timer. A wait
+ * of the loop for it costs as much as twenty refusals: who is due soon is woken with the first.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -16,7 +17,8 @@
 #include "common/server_internal.h"
 
 enum {
-    DISCARD_BYTES = 1 << 20, /* thrown away at once */
+    DISCARD_BYTES = 1 << 20,        /* thrown away at once */
+    SOON_MS = REFUSAL_PAUSE_MS / 4, /* also more than the coarse clock may be late */
 };
 
 /* The kernel drops it without copying it; see tcp(7). */
@@ -34,7 +36,9 @@ void conn_count_refusal(struct conn *c, int status, bool last)
         refusals_redeem(&c->refusals);
     if (status < 400 || status >= 500)
         return;
-    if (refusals_add(&c->refusals, server_now_ms()) == REFUSALS_FEW && !last)
+    uint64_t now_ms = server_now_ms();
+    bool many = refusals_add(&c->refusals, now_ms) != REFUSALS_FEW;
+    if (!(many && refusals_pause(&c->server->burst, now_ms)) && !last)
         return;
     c->resting = true;
     c->renew = true;
@@ -60,7 +64,7 @@ static void rested_cb(evutil_socket_t fd, short what, void *arg)
     bool over = false;
     server_begins_reading(s); /* they are read on */
     for (struct conn *c; !over && (c = TAILQ_FIRST(&s->waits[WAIT_REST]));) {
-        if (c->deadline_ms > now_ms)
+        if (c->deadline_ms > now_ms + SOON_MS)
             break;
         conn_wake(c);
         over = server_has_read(s);
@@ -80,6 +84,7 @@ void rests_await(struct server *s)
 
 void rests_init(struct server *s)
 {
+    s->burst.most = REFUSALS_BURST;
     evtimer_assign(&s->rested, s->base, rested_cb, s);
 }
 

@@ -123,6 +123,7 @@ struct server {
 
     struct event sweep;             /* looks at the deadlines */
     struct event rested;            /* at the first one's of WAIT_REST */
+    struct refusals_burst burst;    /* of those that are refused again and again */
     struct conns waits[CONN_WAITS]; /* every connection that is not doomed */
     struct conns owing;             /* to be visited at the end of the turn */
     struct conns doomed;

@@ -27,6 +27,7 @@ struct rests {
     struct client **clients;
     size_t n, cap;
     struct event over; /* then all of them are read on */
+    struct refusals_burst burst;
 };
 
 struct clients {

@@ -2,8 +2,7 @@
 /*
  * Clients whose messages are refused again and again; see common/refusals.h. One that is to pause
  * rests: it is not read until a timer that all who rest share has passed, so for REFUSAL_PAUSE_MS
- * at the most, and no more than one further refusal of each comes in that time. Who goes on is
- * closed.
+ * at the most. Who goes on is closed.
  */
 #include <event2/event.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@ static void over_cb(evutil_socket_t fd, short what, void *arg)
 
 void client_rests_init(struct clients *cs, struct event_base *base)
 {
+    cs->rests.burst.most = WS_REFUSALS_BURST;
     evtimer_assign(&cs->rests.over, base, over_cb, cs);
 }
 
@@ -56,11 +56,13 @@ void client_refused(struct client *c, const char *why)
 {
     if (c->state >= CLIENT_CLOSING)
         return;
-    switch (refusals_add(&c->refusals, now_ms())) {
+    uint64_t ms = now_ms();
+    switch (refusals_add(&c->refusals, ms)) {
     case REFUSALS_FEW:
         break;
     case REFUSALS_MANY:
-        rest(c);
+        if (refusals_pause(&c->clients->rests.burst, ms))
+            rest(c);
         break;
     case REFUSALS_TOO_MANY:
         client_close(c, WS_CLOSE_RATE, why);

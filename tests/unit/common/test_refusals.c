@@ -66,6 +66,20 @@ static void test_redeemed(void **state)
     assert_int_equal(refusals_add(&r, start_ms), REFUSALS_MANY);
 }
 
+/* So many of a burst, whoever they are of; the next burst begins with its first. */
+static void test_bursts(void **state)
+{
+    (void)state;
+    struct refusals_burst b = {.most = REFUSALS_BURST};
+    for (int burst = 0; burst < 3; burst++) {
+        uint64_t began_ms = start_ms + (uint64_t)burst * (REFUSALS_BURST_MS + 3);
+        for (uint32_t i = 0; i < REFUSALS_BURST; i++)
+            assert_false(refusals_pause(&b, began_ms + i % REFUSALS_BURST_MS));
+        for (uint64_t ms = 0; ms < REFUSALS_BURST_MS; ms++)
+            assert_true(refusals_pause(&b, began_ms + ms));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -73,6 +87,7 @@ int main(void)
         cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_now_and_then),
         cmocka_unit_test(test_redeemed),
+        cmocka_unit_test(test_bursts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

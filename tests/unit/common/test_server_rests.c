@@ -31,16 +31,29 @@ static void test_refused_again(void **state)
 {
     (void)state;
     int fd = dial();
+    rig.server->burst.most = 0;
     assert_int_equal(count(converse(fd, GET("/no"), REFUSALS_FREE), NO), REFUSALS_FREE);
     assert_int_equal(rests(), 0);
     uint64_t begun_ms = now_ms();
     assert_int_equal(count(converse(fd, GET("/no"), 5), NO), 5);
     assert_int_equal(rests(), 5);
-    assert_true(now_ms() >= begun_ms + REFUSAL_PAUSE_MS);
+    assert_true(now_ms() >= begun_ms + 2 * REFUSAL_PAUSE_MS);
     say(fd, GET("/now"));
     turn_until_rested();
     assert_string_equal(hear(fd), OK("3", "now"));
     assert_int_equal(rests(), 5);
+    close(fd);
+}
+
+/* Nobody rests while all of them together are refused seldom. */
+static void test_within_a_burst(void **state)
+{
+    (void)state;
+    int fd = dial();
+    rig.server->burst.most = 5 + 1;
+    rig.server->burst.began_ms = server_now_ms();
+    converse(fd, GET("/no"), REFUSALS_FREE + 5);
+    assert_int_equal(rests(), 0);
     close(fd);
 }
 
@@ -62,6 +75,7 @@ static void test_answers_while_resting(void **state)
 {
     (void)state;
     int fd = dial();
+    rig.server->burst.most = 0;
     converse(fd, GET("/no"), REFUSALS_FREE);
     say(fd, GET("/late"));
     say(fd, GET("/no"));
@@ -97,6 +111,7 @@ static void test_drain_while_resting(void **state)
 {
     (void)state;
     int fd = dial();
+    rig.server->burst.most = 0;
     converse(fd, GET("/no"), REFUSALS_FREE);
     for (int i = 0; i < 3; i++)
         say_bytes(fd, GET("/no"), strlen(GET("/no")));
@@ -116,6 +131,7 @@ static void test_free_while_resting(void **state)
 {
     (void)state;
     int fd = dial();
+    rig.server->burst.most = 0;
     converse(fd, GET("/no"), REFUSALS_FREE + 1);
     say(fd, GET("/no") GET("/no"));
     close(fd);
@@ -124,9 +140,10 @@ static void test_free_while_resting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_again),         TEST(test_good_ones_between),
-        TEST(test_answers_while_resting), TEST(test_ended_by_a_refusal),
-        TEST(test_drain_while_resting),   TEST(test_free_while_resting),
+        TEST(test_refused_again),      TEST(test_within_a_burst),
+        TEST(test_good_ones_between),  TEST(test_answers_while_resting),
+        TEST(test_ended_by_a_refusal), TEST(test_drain_while_resting),
+        TEST(test_free_while_resting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
