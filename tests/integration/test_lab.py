@@ -237,6 +237,23 @@ def test_what_a_stranger_writes(lab):
         assert gateway.ready()
 
 
+def test_the_board_is_bounded(lab):
+    """LAB_REPLICAS_MAX of those that told something, and the one that is asked."""
+    one, most = lab.gateways[0], 64
+    names = [f"stranger-{i}" for i in range(most + 6)]
+
+    def shown():
+        return len(one.http.get("/lab/replicas").json()["replicas"])
+    with lab.redis.client() as client:
+        told = client.hget("{chat}:lab", "persister")
+        client.hset("{chat}:lab", mapping={name: told.replace('"persister"', f'"{name}"', 1)
+                                           for name in names})
+        wait_until(lambda: shown() >= most, WITHIN, shown)
+        assert shown() <= most + 1
+        client.hdel("{chat}:lab", *names)
+    wait_states(one, lambda seen: seen.keys() == ALL, "those that tell something")
+
+
 def test_the_documented_rights_are_enough(make_cluster, tmp_path):
     from test_acl import make, rights
     cluster = make(make_cluster, tmp_path, [*rights(), "+hgetall", "+pexpire", "+xlen"])

@@ -88,6 +88,7 @@ static inline void handle(void *ctx, struct exchange *x, const struct http_reque
     static char big[BIG_BYTES];
     assert_ptr_equal(ctx, &rig);
     rig.requests++;
+    memset(big, 'z', sizeof big);
     if (str_eq(req->path, STR("/late")))
         rig.held[rig.nheld++] = x;
     else if (str_eq(req->path, STR("/body")))
@@ -102,6 +103,11 @@ static inline void handle(void *ctx, struct exchange *x, const struct http_reque
         exchange_respond(x, &(struct response){.status = 304, .headers = STR("ETag: \"1\"\r\n")});
     else if (str_eq(req->path, STR("/big")))
         exchange_respond(x, &(struct response){.status = 200, .body = {big, sizeof big}});
+    else if (str_eq(req->path, STR("/small")))
+        exchange_respond(x, &(struct response){.status = 200, .body = {big, HTTP_SMALL_BYTES_MAX}});
+    else if (str_eq(req->path, STR("/larger")))
+        exchange_respond(
+            x, &(struct response){.status = 200, .body = {big, HTTP_SMALL_BYTES_MAX + 1}});
     else if (str_eq(req->path, STR("/slow")))
         waste_a_turn(), answer(x, "slow");
     else

@@ -125,6 +125,21 @@ static void test_unsent_answers_count_as_what_they_take(void **state)
     close(fd);
 }
 
+/* Those of up to HTTP_SMALL_BYTES_MAX are given when larger ones are not. */
+static void test_small_answers_are_given_even_then(void **state)
+{
+    (void)state;
+    rig.server->unsent_max = 1;
+    int fd = dial_and_say(GET("/late") GET("/small") GET("/small") GET("/larger"));
+    rig.server->unsent_max = BIG_BYTES; /* room for this one to read */
+    answer(rig.held[0], "x");
+    const char *text = hear(fd);
+    assert_int_equal(count(text, "200 OK"), 3);
+    assert_int_equal(count(text, "Content-Length: 65536"), 2);
+    assert_int_equal(count(text, "503 Service Unavailable"), 1);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +149,7 @@ int main(void)
         TEST(test_heads_give_way_too),
         TEST(test_a_pipeline_gives_way),
         TEST(test_unsent_answers_count_as_what_they_take),
+        TEST(test_small_answers_are_given_even_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
