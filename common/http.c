@@ -238,10 +238,21 @@ static size_t empty_lines(const char *bytes, size_t len)
     return n;
 }
 
+/* Refuses what begins as no request line does: it is not waited for. */
+static bool first_byte_wrong(struct str line, struct http_refusal *refusal)
+{
+    if (!line.len || *line.p == '\r' || http_token_char(*line.p))
+        return false;
+    refused(refusal, 400, "Malformed request line");
+    return true;
+}
+
 /* The head's bytes have come to their limit without an end. */
 static void refuse_long(const char *bytes, size_t len, struct http_refusal *refusal)
 {
     size_t start = empty_lines(bytes, len);
+    if (first_byte_wrong((struct str){bytes + start, len - start}, refusal))
+        return;
     if (memchr(bytes + start, '\n', len - start))
         refused(refusal, 431, "Request header fields too large");
     else
@@ -249,17 +260,15 @@ static void refuse_long(const char *bytes, size_t len, struct http_refusal *refu
 }
 
 /* A head that goes on behind a request line that just came whole: whoever speaks another protocol
- * (or HTTP/0.9) waits for an answer now. So does whoever sent more of a body than its length told:
- * what begins as no request line does is not waited for. */
+ * (or HTTP/0.9) waits for an answer now. So does whoever sent more of a body than its length told.
+ */
 static void first_line_check(struct str seen, size_t seen_before, struct http_refusal *refusal)
 {
     struct http_request req = {.nheaders = 0};
     size_t start = empty_lines(seen.p, seen.len);
     struct str rest = {seen.p + start, seen.len - start}, line;
-    if (rest.len && *rest.p != '\r' && !http_token_char(*rest.p)) {
-        refused(refusal, 400, "Malformed request line");
+    if (first_byte_wrong(rest, refusal))
         return;
-    }
     if (!cut(&rest, '\n', &line) || start + line.len < seen_before)
         return;
     struct http_refusal no = {0};

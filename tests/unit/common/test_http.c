@@ -387,6 +387,8 @@ static void test_too_long(void **state)
     memcpy(big, "GET /", 5);
     assert_int_equal(parse_bytes(&req, big, HTTP_HEAD_BYTES_MAX - 1), -1);
     assert_int_equal(parse_bytes(&req, big, size), 414);
+    *big = ' ';
+    assert_int_equal(parse_bytes(&req, big, size), 400);
     memcpy(big, "GET / HTTP/1.1\r\nX: ", 19);
     assert_int_equal(parse_bytes(&req, big, size), 431);
     memcpy(big, "GET / HTTP/1.1\r\n" HOST "X: ", 19 + strlen(HOST));
