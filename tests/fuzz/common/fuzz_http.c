@@ -133,7 +133,10 @@ static void check_request(const struct http_request *req, struct str head)
         check_clean(req->headers[i].name);
         check_clean(req->headers[i].value);
     }
-    check_etags(http_header(req, "if-none-match"));
+    struct buf *etags = NULL;
+    http_header_list(req, "if-none-match", &etags);
+    check_etags(buf_str(etags));
+    buf_free(&etags);
     size_t hosts = http_header_count(req, "host");
     assert(hosts == 1 || (hosts == 0 && req->http_1_0));
     assert(!(req->chunked && req->has_length) && !(req->chunked && req->http_1_0));
