@@ -29,16 +29,14 @@ static inline struct inflated inflate_blocks(struct str input, size_t tail_len, 
     do {
         status = inflate(&z, Z_BLOCK);
         i.made = max - z.avail_out;
-        if (status == Z_STREAM_END)
-            i.cut_off = z.avail_in != 0;
+        if (status == Z_STREAM_END && z.avail_in) /* else it is as its last block was */
+            i.cut_off = z.avail_in < tail_len;
         else if (status == Z_OK)
             i.cut_off = !(z.data_type & 128) || i.made > block_at;
         if (status == Z_STREAM_END || z.data_type & 128)
             block_at = i.made;
-        if (status == Z_STREAM_END && z.avail_in == tail_len) {
-            i.cut_off = false;
+        if (status == Z_STREAM_END && z.avail_in == tail_len)
             break;
-        }
         if (status == Z_STREAM_END)
             inflateReset(&z);
     } while (status == Z_OK || (status == Z_STREAM_END && z.avail_in));
