@@ -21,6 +21,18 @@ static const char *converse(int fd, const char *text, size_t n)
     return all;
 }
 
+/* A connection that was refused for long, and rests after each refusal. */
+static int dial_refused(void)
+{
+    int fd = dial_and_say(GET("/now"));
+    assert_string_equal(hear(fd), OK("3", "now"));
+    struct conn *c = TAILQ_FIRST(&rig.server->waits[WAIT_IDLE]);
+    assert_non_null(c);
+    c->refusals.forgotten_ms = server_now_ms() + (uint64_t)REFUSALS_MAX * REFUSAL_FORGET_MS;
+    rig.server->burst.most = 0;
+    return fd;
+}
+
 static uint64_t rests(void)
 {
     return server_counts(rig.server)->rests;
@@ -30,10 +42,7 @@ static uint64_t rests(void)
 static void test_refused_again(void **state)
 {
     (void)state;
-    int fd = dial();
-    rig.server->burst.most = 0;
-    assert_int_equal(count(converse(fd, GET("/no"), REFUSALS_FREE), NO), REFUSALS_FREE);
-    assert_int_equal(rests(), 0);
+    int fd = dial_refused();
     uint64_t begun_ms = now_ms();
     assert_int_equal(count(converse(fd, GET("/no"), 5), NO), 5);
     assert_int_equal(rests(), 5);
@@ -45,14 +54,24 @@ static void test_refused_again(void **state)
     close(fd);
 }
 
+/* Who was refused less often does not rest, whatever the others do. */
+static void test_few(void **state)
+{
+    (void)state;
+    int fd = dial();
+    rig.server->burst.most = 0;
+    assert_int_equal(count(converse(fd, GET("/no"), REFUSALS_FREE), NO), REFUSALS_FREE);
+    assert_int_equal(rests(), 0);
+    close(fd);
+}
+
 /* Nobody rests while all of them together are refused seldom. */
 static void test_within_a_burst(void **state)
 {
     (void)state;
-    int fd = dial();
-    rig.server->burst.most = 5 + 1;
-    rig.server->burst.began_ms = server_now_ms();
-    converse(fd, GET("/no"), REFUSALS_FREE + 5);
+    int fd = dial_refused();
+    rig.server->burst.most = 5;
+    converse(fd, GET("/no"), 5);
     assert_int_equal(rests(), 0);
     close(fd);
 }
@@ -74,9 +93,7 @@ static void test_good_ones_between(void **state)
 static void test_answers_while_resting(void **state)
 {
     (void)state;
-    int fd = dial();
-    rig.server->burst.most = 0;
-    converse(fd, GET("/no"), REFUSALS_FREE);
+    int fd = dial_refused();
     say(fd, GET("/late"));
     say(fd, GET("/no"));
     assert_string_equal(hear(fd), "");
@@ -110,9 +127,7 @@ static void test_ended_by_a_refusal(void **state)
 static void test_drain_while_resting(void **state)
 {
     (void)state;
-    int fd = dial();
-    rig.server->burst.most = 0;
-    converse(fd, GET("/no"), REFUSALS_FREE);
+    int fd = dial_refused();
     for (int i = 0; i < 3; i++)
         say_bytes(fd, GET("/no"), strlen(GET("/no")));
     turn();
@@ -130,9 +145,7 @@ static void test_drain_while_resting(void **state)
 static void test_free_while_resting(void **state)
 {
     (void)state;
-    int fd = dial();
-    rig.server->burst.most = 0;
-    converse(fd, GET("/no"), REFUSALS_FREE + 1);
+    int fd = dial_refused();
     say(fd, GET("/no") GET("/no"));
     close(fd);
 }
@@ -140,10 +153,10 @@ static void test_free_while_resting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_refused_again),      TEST(test_within_a_burst),
-        TEST(test_good_ones_between),  TEST(test_answers_while_resting),
-        TEST(test_ended_by_a_refusal), TEST(test_drain_while_resting),
-        TEST(test_free_while_resting),
+        TEST(test_refused_again),         TEST(test_few),
+        TEST(test_within_a_burst),        TEST(test_good_ones_between),
+        TEST(test_answers_while_resting), TEST(test_ended_by_a_refusal),
+        TEST(test_drain_while_resting),   TEST(test_free_while_resting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
