@@ -2,8 +2,8 @@
 /*
  * Text: UTF-8, JSON strings, times, SHA-1. Properties: the decoder agrees with one written from the
  * table of Unicode, in whatever pieces; a JSON string read by json-c is the text that was written;
- * bytes that are no UTF-8 become a JSON string all the same; a time is what timegm(3) says; a digest
- * does not depend on the pieces.
+ * bytes that are no UTF-8 become a JSON string all the same; a time is what timegm(3) says; a
+ * digest does not depend on the pieces.
  */
 #include <json-c/json.h>
 #include <stdio.h>

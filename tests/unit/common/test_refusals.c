@@ -83,10 +83,8 @@ static void test_bursts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_forgotten),
-        cmocka_unit_test(test_now_and_then),
-        cmocka_unit_test(test_redeemed),
+        cmocka_unit_test(test_levels),       cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_now_and_then), cmocka_unit_test(test_redeemed),
         cmocka_unit_test(test_bursts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
